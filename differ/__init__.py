@@ -1,0 +1,25 @@
+"""differ: subtract one directory tree from another.
+
+The program, told as a list of its files.  Each may import only what stands above it
+(setup.cfg holds the contract, ``make check`` proves it):
+
+values      model.py             entries, changes, and the one error that a user sees
+core        ignore.py            .dockerignore patterns: names that count as absent on both sides
+            walk.py              two trees joined directory by directory, name by name
+            compare.py           which facts of two entries differ; the profiles exact, native, metadata
+            whiteout.py          how a removed name is written, and read back: oci, overlay, none
+            plan.py              joined names to an ordered stream of changes
+Linux       linux.py             every system call that is not plain ``os``
+disk        content.py           the bytes of regular files: compared, copied, hashed
+            scan.py              a directory on disk as a tree
+            apply.py             the inverse: a tree with a directory of changes laid over it
+            verify.py            the proof that two trees are equal, with rules of its own
+            writers/directory.py changes written as a directory
+            writers/report.py    changes told to people and to programs
+top         options.py           argv to one Options value
+            progress.py          the line that moves while a long run works
+            run.py               one run of a command, from opened trees to an exit code
+            cli.py               the two commands; signals, errors and the only prints
+"""
+
+__version__ = "0.1.0"

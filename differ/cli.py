@@ -1,0 +1,148 @@
+"""The commands ``differ`` and ``differ-apply``: from argv to an exit status.
+
+The only place that prints, and the only one that knows about signals.
+"""
+
+from __future__ import annotations
+
+import _signal  # the signal module makes enums of these numbers, for 6 ms
+import os
+import sys
+
+from . import __version__
+from .model import DifferError
+from .options import APPLY_HELP, DIFF_HELP, parse_apply, parse_diff
+from .run import DONE, TROUBLE, run_apply, run_diff
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .options import Options
+    from .run import Console
+
+_SIGNALS = {_signal.SIGHUP: "SIGHUP", _signal.SIGINT: "SIGINT", _signal.SIGTERM: "SIGTERM"}
+_BROKEN_PIPE = 128 + _signal.SIGPIPE
+
+
+class Interrupted(BaseException):
+    """A signal asks the run to end."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+class Terminal:
+    """The streams of the process, and its signals.
+
+    ``name``: the command's name.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def out(self, line: str) -> None:
+        """A line of results."""
+        if sys.stdout is not None:
+            sys.stdout.write(line + "\n")
+
+    def err(self, text: str) -> None:
+        """Anything else; nothing is done about a stderr that takes nothing."""
+        if sys.stderr is None:
+            return
+        try:
+            sys.stderr.write(text)
+            sys.stderr.flush()
+        except OSError:
+            pass
+
+    def progress(self, how: str) -> str:
+        """What ``--progress`` means here."""
+        if how == "auto":
+            return "line" if sys.stderr is not None and sys.stderr.isatty() else "plain"
+        return how
+
+    def catch_signals(self) -> None:
+        """Turn signals into :class:`Interrupted`, except those that our parent had us ignore."""
+        for number in _SIGNALS:
+            if _signal.getsignal(number) != _signal.SIG_IGN:
+                _signal.signal(number, _interrupt)
+
+    def hold_signals(self) -> None:
+        """Ignore signals from now on."""
+        for number in _SIGNALS:
+            _signal.signal(number, _signal.SIG_IGN)
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise Interrupted(number)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command ``differ``; returns its exit status.
+
+    ``arguments``: without the command's name; by default those of the process.
+    """
+    return _command("differ", DIFF_HELP, parse_diff, run_diff, arguments)
+
+
+def main_apply(arguments: list[str] | None = None) -> int:
+    """The command ``differ-apply``; see :func:`main`."""
+    return _command("differ-apply", APPLY_HELP, parse_apply, run_apply, arguments)
+
+
+def _command(
+    name: str,
+    help_text: str,
+    parse: Callable[[list[str]], Options],
+    run: Callable[[Options, Console], int],
+    arguments: list[str] | None,
+) -> int:
+    terminal = Terminal(name)
+    handlers = {number: _signal.getsignal(number) for number in _SIGNALS}
+    here = _here()
+    out = b""
+    try:
+        terminal.catch_signals()
+        options = parse(sys.argv[1:] if arguments is None else arguments)
+        if options.help or options.version:
+            terminal.out(help_text.rstrip("\n") if options.help else f"{name} {__version__}")
+            status = DONE
+        else:
+            out = options.out or b""
+            status = run(options, terminal)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except DifferError as error:
+        terminal.err(f"{name}: {error}\n")
+        status = TROUBLE
+    except Interrupted as signal:
+        what = DifferError(f"interrupted by {_SIGNALS[signal.number]}; nothing was left there", out)
+        terminal.err(f"{name}: {what if out else what.reason.partition(';')[0]}\n")
+        status = 128 + signal.number
+    except BrokenPipeError:
+        # Whoever read stdout has seen enough; what is still buffered must not be written at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        status = _BROKEN_PIPE
+    except OSError as error:
+        terminal.err(f"{name}: {error}\n")
+        status = TROUBLE
+    except MemoryError:
+        terminal.err(f"{name}: out of memory\n")
+        status = TROUBLE
+    finally:
+        for number, handler in handlers.items():
+            _signal.signal(number, handler)
+        if here >= 0:
+            os.fchdir(here)
+            os.close(here)
+    return status
+
+
+def _here() -> int:
+    """The current directory, to come back to it: reading attributes needs fchdir (linux.py)."""
+    try:
+        return os.open(b".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return -1

@@ -1,0 +1,243 @@
+"""The bytes of regular files: compared, copied, hashed.
+
+Bytes are compared and never hashes: it cannot collide and costs a seventh (speed-facts.md 3D).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from .linux import next_data, next_hole
+from .model import DifferError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import hashlib
+    from collections.abc import Callable
+
+    from .model import Stat, Tally, Tree
+
+_BLOCK = 256 * 1024  # bytes read at a time
+_COPY_BLOCK = 8 * 1024 * 1024  # bytes copied by one call, so that a signal or a tick waits for little
+
+
+def _buffer() -> bytearray:
+    # A large allocation starts 16 bytes into a page, where copying from the page cache runs at a
+    # quarter of its speed on common processors; 48 bytes further on it does not.
+    buffer = bytearray(_BLOCK + 48)
+    del buffer[:48]
+    return buffer
+
+
+class Comparer:
+    """Compares files, with one pair of buffers for all of them.
+
+    ``tally``: counts the bytes compared.
+    """
+
+    def __init__(self, tally: Tally) -> None:
+        self._tally = tally
+        self._left = _buffer()
+        self._right = _buffer()
+
+    def same(self, lower: Tree, upper: Tree, name: bytes, lower_stat: Stat, upper_stat: Stat) -> bool:
+        """Whether the regular file ``name``, of one size on both sides, holds the same bytes there.
+
+        Raises :class:`DifferError` when a file cannot be read or changes meanwhile.
+        """
+        left = lower.open(name, lower_stat)
+        try:
+            right = upper.open(name, upper_stat)
+            try:
+                same = self._same(left, right, lower_stat, upper_stat, lower.path, upper.path, name)
+                check_unchanged(left, lower_stat, lower.path(name))
+                check_unchanged(right, upper_stat, upper.path(name))
+            except OSError as error:
+                # Which of the two could not be read is not known; either name leads to the place.
+                raise DifferError(f"cannot be compared: {error.strerror}", upper.path(name)) from error
+            finally:
+                os.close(right)
+        finally:
+            os.close(left)
+        return same
+
+    def _same(
+        self,
+        left: int,
+        right: int,
+        lower: Stat,
+        upper: Stat,
+        lower_path: Callable[[bytes], bytes],
+        upper_path: Callable[[bytes], bytes],
+        name: bytes,
+    ) -> bool:
+        size = upper.st_size
+        sparse = is_sparse(lower) or is_sparse(upper)
+        a, b = self._left, self._right
+        offset = 0
+        while offset < size:
+            if sparse:
+                offset = min(next_data(left, offset, size), next_data(right, offset, size))
+                if offset >= size:
+                    break
+            wanted = min(_BLOCK, size - offset)
+            if _fill(left, a, offset, wanted) < wanted:
+                raise changed(lower_path(name))
+            if _fill(right, b, offset, wanted) < wanted:
+                raise changed(upper_path(name))
+            self._tally.compared += wanted
+            # Past the last byte read both buffers hold what they held before, which was equal: no
+            # slice is needed to compare a short block, and the copy after a mismatch keeps it so.
+            if a != b:
+                a[:] = b
+                return False
+            offset += wanted
+            self._tally.tick()
+        return True
+
+
+def _fill(fd: int, buffer: bytearray, offset: int, wanted: int) -> int:
+    """Read ``wanted`` bytes at ``offset`` into the front of ``buffer``; fewer only at the file's end."""
+    if wanted == _BLOCK:
+        count = os.preadv(fd, [buffer], offset)
+    else:
+        with memoryview(buffer) as view:
+            count = os.preadv(fd, [view[:wanted]], offset)
+    while 0 < count < wanted:
+        with memoryview(buffer) as view:
+            more = os.preadv(fd, [view[count:wanted]], offset + count)
+        if more == 0:
+            break
+        count += more
+    return count
+
+
+def is_sparse(facts: Stat) -> bool:
+    """Whether a file has fewer blocks (of 512 bytes) than its size needs, and so may have holes."""
+    blocks: int = getattr(facts, "st_blocks", 0)
+    return blocks * 512 < facts.st_size
+
+
+def changed(path: bytes) -> DifferError:
+    """The error for a file that is no longer what it was when it was looked at."""
+    return DifferError("changed while it was read; run again when nothing writes to the tree", path)
+
+
+def check_unchanged(fd: int, seen: Stat, path: bytes) -> None:
+    """Raise :class:`DifferError` unless the open file is still the one that was ``seen``."""
+    now = os.fstat(fd)
+    if (
+        now.st_ino != seen.st_ino
+        or now.st_dev != seen.st_dev
+        or now.st_size != seen.st_size
+        or now.st_mtime_ns != seen.st_mtime_ns
+    ):
+        raise changed(path)
+
+
+class Copier:
+    """Copies files by the cheapest call that works, holes left as holes.
+
+    ``tally``: counts the bytes written.
+    """
+
+    def __init__(self, tally: Tally) -> None:
+        self._tally = tally
+        self._methods = [_copy_file_range, _sendfile, _read_write]
+
+    def copy(self, source: int, target: int, facts: Stat, path: bytes) -> None:
+        """Copy the open file ``source``, which has ``facts``, into the empty file ``target``.
+
+        ``path``: what to call the source.  Raises :class:`DifferError` when the source changes
+        meanwhile, ``OSError`` when it cannot be read or the target not be written.
+        """
+        size = facts.st_size
+        sparse = is_sparse(facts)
+        offset = 0
+        while offset < size:
+            end = size
+            if sparse:
+                offset = next_data(source, offset, size)
+                if offset >= size:
+                    break
+                end = next_hole(source, offset, size)
+            while offset < end:
+                count = self._some(source, target, offset, min(end - offset, _COPY_BLOCK))
+                if count == 0:
+                    raise changed(path)
+                offset += count
+                self._tally.written += count
+                self._tally.tick()
+        if sparse:
+            os.ftruncate(target, size)
+        check_unchanged(source, facts, path)
+
+    def _some(self, source: int, target: int, offset: int, count: int) -> int:
+        while True:
+            method = self._methods[0]
+            try:
+                done = method(source, target, offset, count)
+            except OSError as error:
+                if len(self._methods) == 1 or error.errno not in _METHOD_DOES_NOT_WORK:
+                    raise
+            else:
+                if done or len(self._methods) == 1:
+                    return done
+                # Some file systems answer 0 instead of an error; only read(2) is to be believed.
+            del self._methods[0]
+
+
+_METHOD_DOES_NOT_WORK = frozenset(
+    {errno.EXDEV, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS, errno.EPERM, errno.EBADF}
+)
+"""copy_file_range(2) across file systems or on overlayfs, sendfile(2) into some of them, and either
+under a seccomp filter that does not know it."""
+
+
+def _copy_file_range(source: int, target: int, offset: int, count: int) -> int:
+    return os.copy_file_range(source, target, count, offset, offset)
+
+
+def _sendfile(source: int, target: int, offset: int, count: int) -> int:
+    os.lseek(target, offset, os.SEEK_SET)
+    return os.sendfile(target, source, offset, count)
+
+
+def _read_write(source: int, target: int, offset: int, count: int) -> int:
+    data = os.pread(source, min(count, _BLOCK), offset)
+    view = memoryview(data)
+    done = 0
+    while done < len(data):
+        done += os.pwrite(target, view[done:], offset + done)
+    return done
+
+
+def sha256(fd: int, size: int) -> str:
+    """The SHA-256 of the first ``size`` bytes of an open file, in hexadecimal."""
+    digest = _new_sha256()
+    offset = 0
+    while offset < size:
+        data = os.pread(fd, min(_BLOCK, size - offset), offset)
+        if not data:
+            break
+        digest.update(data)
+        offset += len(data)
+    return str(digest.hexdigest())
+
+
+def _new_sha256() -> hashlib._Hash:
+    # hashlib takes 5 ms to import, and the program in the image has no OpenSSL under it; these are
+    # the modules that it would choose from.
+    try:
+        from _hashlib import openssl_sha256
+
+        return openssl_sha256()
+    except ImportError:
+        pass
+    try:
+        from _sha256 import sha256 as builtin  # Python 3.11
+    except ImportError:
+        from _sha2 import sha256 as builtin  # Python 3.12 and newer
+    hash_: hashlib._Hash = builtin()
+    return hash_

@@ -1,0 +1,188 @@
+r"""Names that count as absent on both sides.
+
+The patterns are those of a .dockerignore file (Dockerfile reference, ".dockerignore file"): rooted,
+``*`` and ``?`` within a name, ``**`` over any number of directories, ``[a-z]``, ``\`` escapes, and
+``!`` brings back what an earlier pattern took.  A pattern takes what is below a directory it
+matches.  The last pattern that matches decides.
+
+A tree with names taken out must still be a tree: a directory that a pattern takes stays as long as
+something below it is brought back by a ``!`` pattern.
+"""
+
+from __future__ import annotations
+
+from stat import S_ISDIR
+
+from .model import DifferError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import re
+
+    from .model import Stat, Tree
+
+
+class Patterns:
+    """Compiled patterns.
+
+    ``patterns``: in the order given; each as a user types it.
+    Raises :class:`DifferError` for a pattern that is malformed.
+    """
+
+    def __init__(self, patterns: list[str]) -> None:
+        self._rules: list[tuple[bool, re.Pattern[str]]] = []
+        for pattern in patterns:
+            taken = not pattern.strip().startswith("!")
+            body = pattern.strip().removeprefix("!")
+            if not body:
+                raise DifferError(f"--ignore {pattern!r}: the pattern is empty")
+            expression = _expression(pattern, body)
+            if expression is not None:
+                self._rules.append((taken, expression))
+        self.brings_back = any(not taken for taken, _ in self._rules)
+
+    def take(self, path: bytes) -> bool:
+        """Whether ``path``, below the root, counts as absent."""
+        text = path.decode("utf-8", "surrogateescape")
+        for taken, expression in reversed(self._rules):
+            if expression.fullmatch(text):
+                return taken
+        return False
+
+
+def _expression(pattern: str, body: str) -> re.Pattern[str] | None:
+    # Imported here because only a run with --ignore should pay 10 ms for it.
+    import re
+
+    clean: list[str] = []
+    for part in body.split("/"):
+        if part == ".." and clean:
+            clean.pop()
+        elif part not in ("", ".", ".."):
+            clean.append(part)
+    if not clean:
+        return None  # The root itself: as in docker, the pattern has no effect.
+    body = "/".join(clean)
+    out = []
+    at = 0
+    while at < len(body):
+        if body.startswith("**", at):
+            at += 2
+            if body.startswith("/", at):
+                at += 1
+            out.append(".*" if at >= len(body) else "(?:.*/)?")
+            continue
+        character = body[at]
+        at += 1
+        if character == "*":
+            out.append("[^/]*")
+        elif character == "?":
+            out.append("[^/]")
+        elif character == "[":
+            members, at = _character_class(pattern, body, at)
+            out.append(members)
+        elif character == "\\":
+            if at >= len(body):
+                raise DifferError(f"--ignore {pattern!r}: nothing follows the backslash")
+            out.append(re.escape(body[at]))
+            at += 1
+        else:
+            out.append(re.escape(character))
+    return re.compile("".join(out) + "(?:/.*)?", re.DOTALL)
+
+
+def _character_class(pattern: str, body: str, at: int) -> tuple[str, int]:
+    """The expression for the class whose members start at ``at``, and where it ends."""
+    import re
+
+    negated = body.startswith("^", at)
+    if negated:
+        at += 1
+    members: list[str] = []
+    while at < len(body) and (body[at] != "]" or not members):
+        low, at = _class_member(body, at)
+        high = low
+        if body.startswith("-", at) and not body.startswith("-]", at):
+            high, at = _class_member(body, at + 1)
+        if not low or not high or low > high:
+            break
+        members.append(f"{re.escape(low)}-{re.escape(high)}")
+    if at >= len(body) or body[at] != "]":
+        raise DifferError(f"--ignore {pattern!r}: the [ has no matching ]")
+    return f"(?!/)[{'^' if negated else ''}{''.join(members)}]", at + 1
+
+
+def _class_member(body: str, at: int) -> tuple[str, int]:
+    if body.startswith("\\", at):
+        at += 1
+    return body[at : at + 1], at + 1
+
+
+class IgnoringTree:
+    """A tree without the names that ``patterns`` take."""
+
+    def __init__(self, tree: Tree, patterns: Patterns) -> None:
+        self._tree = tree
+        self._patterns = patterns
+        self._parents: list[bytes] = []
+        self.stat = tree.stat
+        self.xattrs = tree.xattrs
+        self.target = tree.target
+        self.open = tree.open
+        self.path = tree.path
+        self.depth = tree.depth
+        self.close = tree.close
+
+    def names(self) -> list[bytes]:
+        """The names that are left, in byte order."""
+        names = self._tree.names()
+        return [name for name in names if not self._is_taken(name)]
+
+    def enter(self, name: bytes, seen: Stat | None = None) -> None:
+        """Step into the directory ``name``."""
+        self._tree.enter(name, seen)
+        self._parents.append(name)
+
+    def leave(self) -> None:
+        """Step back into the parent."""
+        self._tree.leave()
+        self._parents.pop()
+
+    def seek(self, parents: list[bytes]) -> None:
+        """Go to the directory with this path below the root."""
+        self._tree.seek(parents)
+        self._parents = list(parents)
+
+    def _is_taken(self, name: bytes) -> bool:
+        path = b"/".join([*self._parents, name])
+        if not self._patterns.take(path):
+            return False
+        return not (self._patterns.brings_back and self._holds_kept(path, name))
+
+    def _holds_kept(self, path: bytes, name: bytes) -> bool:
+        """Whether anything below the directory ``name`` is not taken."""
+        tree = self._tree
+        facts = tree.stat(name)
+        if not S_ISDIR(facts.st_mode):
+            return False
+        tree.enter(name, facts)
+        stack = [(path, iter(tree.names()))]
+        found = False
+        while stack and not found:
+            above, names = stack[-1]
+            for below in names:
+                inner = above + b"/" + below
+                if not self._patterns.take(inner):
+                    found = True
+                    break
+                facts = tree.stat(below)
+                if S_ISDIR(facts.st_mode):
+                    tree.enter(below, facts)
+                    stack.append((inner, iter(tree.names())))
+                    break
+            else:
+                stack.pop()
+                tree.leave()
+        for _ in stack:
+            tree.leave()
+        return found

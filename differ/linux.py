@@ -1,0 +1,156 @@
+"""Every system call that is not plain ``os``, and what each expected errno means.
+
+Names are always looked up in an open directory and symbolic links are never followed, so a path has
+no maximum length and cannot be swapped for another while it is walked (openat(2)).
+
+Linux has no ``*xattrat`` calls before 6.13 and Python none at all, so reading the attributes of a
+name that must not be opened (a symbolic link, a device) goes through ``fchdir``: the process stands
+in the tree while a run lasts.  ``/proc/self/fd`` would do the same, but a container may have no /proc.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+# O_NONBLOCK and O_NOCTTY: should a FIFO or a terminal have taken the file's place, opening it must
+# neither hang nor make it ours.
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+NOT_CARRIED = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS})
+"""What the kernel answers when a fact cannot be set here at all: no privilege (a capability, a mount
+option, an id that is not mapped in the user namespace) or no such thing in the file system.  Every
+other errno (a full disk, an I/O error) is a failure of the run."""
+
+
+def open_root(path: bytes) -> int:
+    """A descriptor for the directory ``path``; a symbolic link as its last part is followed."""
+    return os.open(path, _DIRECTORY)
+
+
+def open_directory(name: bytes, dir_fd: int) -> int:
+    """A descriptor for the directory ``name`` in ``dir_fd``.
+
+    Raises ``NotADirectoryError`` for anything else, a symbolic link to a directory included.
+    """
+    return os.open(name, _DIRECTORY | os.O_NOFOLLOW, dir_fd=dir_fd)
+
+
+def open_parent(fd: int) -> int:
+    """A descriptor for the directory that holds the directory ``fd``."""
+    return os.open(b"..", _DIRECTORY, dir_fd=fd)
+
+
+def open_file(name: bytes, dir_fd: int) -> int:
+    """A descriptor to read the regular file ``name`` in ``dir_fd``."""
+    return os.open(name, _FILE, dir_fd=dir_fd)
+
+
+def create_file(name: bytes, dir_fd: int) -> int:
+    """A descriptor to write the new file ``name`` in ``dir_fd``; nobody else may open it yet (0600)."""
+    return os.open(name, _NEW_FILE, 0o600, dir_fd=dir_fd)
+
+
+def list_names(fd: int) -> list[bytes]:
+    """The names in the directory ``fd``, in byte order."""
+    names = [os.fsencode(name) for name in os.listdir(fd)]
+    names.sort()
+    return names
+
+
+_list_xattrs: Callable[..., list[str]]
+_get_xattr: Callable[..., bytes]
+_set_xattr: Callable[..., None]
+_remove_xattr: Callable[..., None]
+if hasattr(os, "listxattr"):
+    _list_xattrs = os.listxattr
+    _get_xattr = os.getxattr
+    _set_xattr = os.setxattr
+    _remove_xattr = os.removexattr
+else:  # CPython built for musl before python/cpython#101857, and systems other than Linux
+    import xattr as _package
+
+    def _nofollow(call: Callable[..., object]) -> Callable[..., object]:
+        """A call of the xattr package with the keyword that the ones of ``os`` have."""
+        return lambda *args, follow_symlinks=True: call(*args, symlink=not follow_symlinks)
+
+    _list_xattrs = _nofollow(_package.listxattr)  # type: ignore[assignment]
+    _get_xattr = _nofollow(_package.getxattr)  # type: ignore[assignment]
+    _set_xattr = _nofollow(_package.setxattr)  # type: ignore[assignment]
+    _remove_xattr = _nofollow(_package.removexattr)  # type: ignore[assignment]
+
+
+def read_xattrs(dir_fd: int, name: bytes, wanted: Callable[[str], bool]) -> dict[str, bytes]:
+    """The attributes of ``name`` in ``dir_fd`` whose names are ``wanted``; of a symbolic link, its own.
+
+    A file system without attributes has none; an attribute removed since it was listed is not there.
+    """
+    os.fchdir(dir_fd)
+    try:
+        listed = _list_xattrs(name, follow_symlinks=False)
+    except OSError as error:
+        if error.errno in (errno.EOPNOTSUPP, errno.ENOSYS):
+            return {}
+        raise
+    found = {}
+    for attribute in sorted(filter(wanted, listed)):
+        try:
+            found[attribute] = _get_xattr(name, attribute, follow_symlinks=False)
+        except OSError as error:
+            if error.errno != errno.ENODATA:
+                raise
+    return found
+
+
+def write_xattr(dir_fd: int, name: bytes, attribute: str, value: bytes) -> None:
+    """Give ``name`` in ``dir_fd``, or the symbolic link of that name, an attribute."""
+    os.fchdir(dir_fd)
+    _set_xattr(name, attribute, value, follow_symlinks=False)
+
+
+def remove_xattr(fd: int, attribute: str) -> bytes | None:
+    """Take an attribute from the open file ``fd``; its value, or None if there was none."""
+    try:
+        value = _get_xattr(fd, attribute)
+        _remove_xattr(fd, attribute)
+    except OSError as error:
+        if error.errno in (errno.ENODATA, errno.EOPNOTSUPP):
+            return None
+        raise
+    return value
+
+
+def write_xattr_fd(fd: int, attribute: str, value: bytes) -> None:
+    """Give the open file ``fd`` an attribute."""
+    _set_xattr(fd, attribute, value)
+
+
+def next_data(fd: int, offset: int, size: int) -> int:
+    """Where the first byte at or after ``offset`` lies that is not in a hole; ``size`` if none does.
+
+    A file system that knows no holes has none.
+    """
+    try:
+        return min(os.lseek(fd, offset, os.SEEK_DATA), size)
+    except OSError as error:
+        if error.errno == errno.ENXIO:
+            return size
+        if error.errno in (errno.EINVAL, errno.EOPNOTSUPP):
+            return offset
+        raise
+
+
+def next_hole(fd: int, offset: int, size: int) -> int:
+    """Where the data that ``offset`` lies in ends."""
+    try:
+        return min(os.lseek(fd, offset, os.SEEK_HOLE), size)
+    except OSError as error:
+        if error.errno in (errno.EINVAL, errno.EOPNOTSUPP, errno.ENXIO):
+            return size
+        raise

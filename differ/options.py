@@ -1,0 +1,230 @@
+"""Command lines to plain values.
+
+Written by hand because argparse costs more start-up than a small difference takes; what it accepts is
+what getopt_long(3) users expect: ``--name VALUE`` and ``--name=VALUE``, options anywhere, ``-qv``
+together, ``--`` ends the options.
+"""
+
+from __future__ import annotations
+
+import os
+
+from .compare import PROFILES
+from .model import DifferError
+from .whiteout import STYLES
+
+PROGRESS = ("auto", "plain", "none")
+
+DIFF_USAGE = "differ [options] LOWER UPPER [OUT]"
+DIFF_HELP = """\
+usage: differ [options] LOWER UPPER [OUT]
+
+Write what UPPER has and LOWER has not into the directory OUT: added and modified entries, and
+whiteouts for removed ones.  Without OUT, write nothing and list the changes.  LOWER may be the
+word scratch, an empty tree.  OUT must be absent or an empty directory, outside both trees.
+
+  --whiteout STYLE       how a removed name is written: oci (an image layer's .wh.NAME, the
+                         default), overlay (overlayfs's device 0:0), none (not at all)
+  --compare PROFILE      exact (every fact and every byte, the default), native (what BuildKit's
+                         DiffOp sees), metadata (every fact, no file is read)
+  --ignore PATTERN       leave out what a .dockerignore pattern matches, on both sides; repeatable
+  --xattr-exclude GLOB   leave out extended attributes whose names match; repeatable
+  --allow-wh-names       write names that begin with .wh., though they act as whiteouts
+  --strict               fail when something cannot be carried, instead of warning
+  --verify               prove that LOWER with OUT applied is UPPER; exit 1 if it is not
+  --report FILE          write one line of JSON for every change; - is stdout
+  --digest               with --report: add the SHA-256 of changed files, both sides
+  --exit-code            exit 1 when something differs
+  --progress HOW         auto (the default), plain, none
+  -q, --quiet            print errors only
+  -v, --verbose          list the changes though OUT is given, and everything not carried
+  --version, --help
+
+Exit status: 0 done, 1 as said above, 2 trouble.  What ends the program early is 128 and the signal.
+"""
+
+APPLY_USAGE = "differ-apply [options] LOWER CHANGES OUT"
+APPLY_HELP = """\
+usage: differ-apply [options] LOWER CHANGES OUT
+
+Write LOWER with CHANGES on top into the directory OUT: the inverse of differ.  LOWER may be the
+word scratch, an empty tree.  OUT must be absent or an empty directory, outside both trees.
+
+  --whiteout STYLE       how CHANGES tells of removed names: oci (the default), overlay, none
+  --xattr-exclude GLOB   leave out extended attributes whose names match; repeatable
+  --strict               fail when something cannot be carried, instead of warning
+  --progress HOW         auto (the default), plain, none
+  -q, --quiet            print errors only
+  -v, --verbose          tell everything that could not be carried
+  --version, --help
+
+Exit status: 0 done, 2 trouble.  What ends the program early is 128 and the signal.
+"""
+
+
+class Options:
+    """What one command line asks for.
+
+    ``lower``, ``upper``, ``out``: the positional arguments, ``out`` None where it was not given;
+    for differ-apply ``upper`` is CHANGES.  The rest is named as the options are.
+    """
+
+    __slots__ = (
+        "allow_wh_names",
+        "compare",
+        "digest",
+        "exit_code",
+        "help",
+        "ignore",
+        "lower",
+        "out",
+        "progress",
+        "quiet",
+        "report",
+        "strict",
+        "upper",
+        "verbose",
+        "verify",
+        "version",
+        "whiteout",
+        "xattr_exclude",
+    )
+
+    def __init__(self) -> None:
+        self.lower = b""
+        self.upper = b""
+        self.out: bytes | None = None
+        self.allow_wh_names = False
+        self.compare = "exact"
+        self.digest = False
+        self.exit_code = False
+        self.help = False
+        self.ignore: list[str] = []
+        self.progress = "auto"
+        self.quiet = False
+        self.report: str | None = None
+        self.strict = False
+        self.verbose = False
+        self.verify = False
+        self.version = False
+        self.whiteout = "oci"
+        self.xattr_exclude: list[str] = []
+
+
+class UsageError(DifferError):
+    """A command line that asks for nothing that can be done."""
+
+
+_FLAGS = ("help", "quiet", "strict", "verbose", "version")
+_VALUES: dict[str, tuple[str, ...] | None] = {
+    "progress": PROGRESS,
+    "whiteout": tuple(STYLES),
+    "xattr-exclude": None,
+}
+_SHORT = {"q": "quiet", "v": "verbose", "h": "help"}
+
+
+class Grammar:
+    """The options one command knows.
+
+    ``flags``: those without a value.
+    ``values``: those with one, and the words it may be; None for any.
+    """
+
+    def __init__(self, flags: tuple[str, ...], values: dict[str, tuple[str, ...] | None]) -> None:
+        self.flags = flags
+        self.values = values
+
+
+_APPLY = Grammar(_FLAGS, _VALUES)
+_DIFF = Grammar(
+    (*_FLAGS, "allow-wh-names", "digest", "exit-code", "verify"),
+    {**_VALUES, "compare": tuple(PROFILES), "ignore": None, "report": None},
+)
+
+
+def parse_diff(arguments: list[str]) -> Options:
+    """The options of ``differ``; raises :class:`UsageError`."""
+    options = Options()
+    words = _parse(_DIFF, arguments, options)
+    if options.help or options.version:
+        return options
+    if not 2 <= len(words) <= 3:
+        raise UsageError(f"expected LOWER UPPER [OUT], got {_count(words)}: {DIFF_USAGE}")
+    _place(options, words)
+    if options.verify and options.out is None:
+        raise UsageError("--verify proves what was written, so it needs OUT")
+    if options.digest and options.report is None:
+        raise UsageError("--digest adds to a report, so it needs --report")
+    if options.quiet and options.verbose:
+        raise UsageError("--quiet and --verbose exclude each other")
+    return options
+
+
+def parse_apply(arguments: list[str]) -> Options:
+    """The options of ``differ-apply``; raises :class:`UsageError`."""
+    options = Options()
+    words = _parse(_APPLY, arguments, options)
+    if options.help or options.version:
+        return options
+    if len(words) != 3:
+        raise UsageError(f"expected LOWER CHANGES OUT, got {_count(words)}: {APPLY_USAGE}")
+    _place(options, words)
+    if options.quiet and options.verbose:
+        raise UsageError("--quiet and --verbose exclude each other")
+    return options
+
+
+def _place(options: Options, words: list[str]) -> None:
+    for word in words:
+        if not word:
+            raise UsageError("a directory's name is empty")
+        if "\0" in word:
+            raise UsageError("a directory's name holds a NUL")
+    encoded = [os.fsencode(word) for word in words]
+    options.lower, options.upper = encoded[:2]
+    options.out = encoded[2] if len(encoded) > 2 else None
+
+
+def _count(words: list[str]) -> str:
+    return "no argument" if not words else "one argument" if len(words) == 1 else f"{len(words)} arguments"
+
+
+def _parse(grammar: Grammar, arguments: list[str], options: Options) -> list[str]:
+    """Fill ``options``; the words that are none."""
+    words: list[str] = []
+    rest = iter(arguments)
+    for argument in rest:
+        if argument == "--":
+            words.extend(rest)
+        elif argument.startswith("--"):
+            name, equals, value = argument[2:].partition("=")
+            if name in grammar.flags:
+                if equals:
+                    raise UsageError(f"--{name} takes no value")
+                setattr(options, name.replace("-", "_"), True)
+            elif name in grammar.values:
+                _set(grammar, options, name, value if equals else next(rest, None))
+            else:
+                raise UsageError(f"unknown option --{name}; --help lists them")
+        elif argument.startswith("-") and argument != "-":
+            for letter in argument[1:]:
+                if letter not in _SHORT:
+                    raise UsageError(f"unknown option -{letter}; --help lists them")
+                setattr(options, _SHORT[letter], True)
+        else:
+            words.append(argument)
+    return words
+
+
+def _set(grammar: Grammar, options: Options, name: str, value: str | None) -> None:
+    if value is None:
+        raise UsageError(f"--{name} needs a value")
+    choices = grammar.values[name]
+    if choices is not None and value not in choices:
+        raise UsageError(f"--{name} {value!r}: choose one of {', '.join(choices)}")
+    attribute = name.replace("-", "_")
+    if isinstance(getattr(options, attribute), list):
+        getattr(options, attribute).append(value)
+    else:
+        setattr(options, attribute, value)

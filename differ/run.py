@@ -1,0 +1,337 @@
+"""One run of a command, from parsed options to an exit code."""
+
+from __future__ import annotations
+
+import os
+from stat import S_ISREG
+
+from .apply import MergedTree
+from .compare import PROFILES, is_private
+from .content import Comparer, sha256
+from .ignore import IgnoringTree, Patterns
+from .model import Change, ChangeKind, DifferError, Losses, Tally, printable
+from .plan import Plan
+from .progress import Progress, size
+from .scan import SCRATCH, DiskTree, EmptyTree
+from .verify import Proof
+from .whiteout import STYLES
+from .writers.directory import DirectoryWriter
+from .writers.output import Output, OutputFile
+from .writers.report import is_change, json_line, text_line
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Protocol
+
+    from .model import Tree
+    from .options import Options
+
+    class Console(Protocol):
+        """What a run may say, and to whom."""
+
+        name: str
+        """The command's name, for messages."""
+
+        def out(self, line: str) -> None:
+            """A line of results, on stdout."""
+
+        def err(self, text: str) -> None:
+            """Anything else, on stderr, as it is."""
+
+        def progress(self, how: str) -> str:
+            """What ``--progress`` means here: ``line``, ``plain`` or ``none``."""
+
+        def hold_signals(self) -> None:
+            """From now on no signal interrupts the run."""
+
+
+DONE, DIFFERS, TROUBLE = 0, 1, 2
+_FAILURES_SHOWN = 10  # paths that a failed proof names before it only counts them
+
+
+def open_tree(path: bytes, wanted: Callable[[str], bool]) -> DiskTree | EmptyTree:
+    """The tree that an argument names; raises :class:`DifferError` if there is none."""
+    return EmptyTree() if path == SCRATCH else DiskTree(path, wanted)
+
+
+def wanted_xattrs(excluded: list[str]) -> Callable[[str], bool]:
+    """The predicate for the extended attributes that count: not private, and matching none of the
+    globs ``excluded``."""
+    if not excluded:
+        return lambda xattr: not is_private(xattr)
+    # Imported here because only a run with --xattr-exclude should pay 10 ms for it.
+    from fnmatch import fnmatchcase
+
+    return lambda xattr: not is_private(xattr) and not any(fnmatchcase(xattr, glob) for glob in excluded)
+
+
+class _Session:
+    """What a run holds open, and what it has counted."""
+
+    def __init__(self, options: Options, console: Console) -> None:
+        self.options = options
+        self.console = console
+        self.tally = Tally()
+        self.losses = Losses(options.strict)
+        self.wanted = wanted_xattrs(options.xattr_exclude)
+        self.trees: list[Tree] = []
+        self.output: Output | None = None
+        self.report: OutputFile | None = None
+        self.progress = self.show(self.tally)
+        if options.verbose:
+            self.losses.told = self._tell_loss
+
+    def show(self, tally: Tally) -> Progress:
+        """Progress of what ``tally`` counts."""
+        how = "none" if self.options.quiet else self.console.progress(self.options.progress)
+        return Progress(how, self.console.err, tally)
+
+    def tree(self, path: bytes) -> DiskTree | EmptyTree:
+        """An input."""
+        tree = open_tree(path, self.wanted)
+        self.trees.append(tree)
+        return tree
+
+    def reader(self, tree: DiskTree | EmptyTree) -> DiskTree | EmptyTree:
+        """An input once more, to be read at another place than where the walk stands."""
+        reader = tree.again()
+        self.trees.append(reader)
+        return reader
+
+    def say(self, line: str) -> None:
+        """One line on stderr."""
+        self.progress.clear()
+        self.console.err(f"{self.console.name}: {line}\n")
+
+    def result(self, line: str) -> None:
+        """One line on stdout."""
+        self.progress.clear()
+        self.console.out(line)
+
+    def _tell_loss(self, kind: str, path: bytes, reason: str) -> None:
+        self.say(f"warning: {printable(path)}: {kind} not carried: {reason}")
+
+    def warn_of_losses(self) -> None:
+        """One line for each kind of fact that could not be carried."""
+        if self.options.quiet:
+            return
+        for kind, (count, first, reason) in sorted(self.losses.kinds.items()):
+            entries = "1 entry" if count == 1 else f"{count} entries"
+            self.say(f"warning: {kind} of {entries} not carried ({reason}), first {printable(first)}")
+
+    def close(self, failed: bool) -> None:
+        """Close everything; remove results that were not published.
+
+        Raises :class:`DifferError`, only if nothing had failed before, when one cannot be removed.
+        """
+        self.console.hold_signals()
+        self.progress.clear()
+        for tree in self.trees:
+            tree.close()
+        for result in (self.report, self.output):
+            if result is None:
+                continue
+            try:
+                result.discard()
+            except DifferError as error:
+                if not failed:
+                    raise
+                self.say(str(error))
+
+
+def run_diff(options: Options, console: Console) -> int:
+    """Run ``differ``.
+
+    Returns an exit status.  Raises :class:`DifferError` for trouble; nothing half-written is left then.
+    """
+    session = _Session(options, console)
+    failed = True
+    try:
+        status = _diff(session, options)
+        failed = False
+        return status
+    finally:
+        session.close(failed)
+
+
+def _diff(session: _Session, options: Options) -> int:
+    style = STYLES[options.whiteout]
+    profile = PROFILES[options.compare]
+    tally = session.tally
+    lower, upper = session.tree(options.lower), session.tree(options.upper)
+    inputs = _inputs(lower, upper)
+    patterns = Patterns(options.ignore)
+
+    def seen(tree: Tree) -> Tree:
+        return IgnoringTree(tree, patterns) if options.ignore else tree
+
+    listing = options.verbose or (options.out is None and options.report != "-" and not options.quiet)
+    report = _report_sink(session, inputs)
+    writer = _writer(session, session.reader(upper), inputs)
+    for tree in (lower, upper):
+        if session.output is not None and isinstance(tree, DiskTree):
+            tree.avoid(session.output.fd)
+    digests = _digests(session.reader(lower), session.reader(upper)) if options.digest else None
+    plan = Plan(
+        seen(lower),
+        seen(upper),
+        Comparer(tally).same,
+        profile,
+        style,
+        tally,
+        allow_forbidden=options.allow_wh_names,
+        all_fields=listing or report is not None,
+    )
+    counts = dict.fromkeys((ChangeKind.ADDED, ChangeKind.MODIFIED, ChangeKind.REMOVED), 0)
+    for change in plan.changes():
+        if is_change(change):
+            counts[change.kind] += 1
+            if listing:
+                session.result(text_line(change))
+            if report is not None:
+                report(json_line(change, digests))
+        if writer is not None:
+            writer.write(change)
+    proof = None
+    if writer is not None:
+        proof = _finish(session, writer, lambda tree: seen(tree), lower, upper)
+    if session.report is not None:
+        session.report.publish()
+    session.warn_of_losses()
+    if not options.quiet:
+        session.say(_summary(counts, tally) + ("; proved" if proof == 0 else ""))
+    if proof:
+        return DIFFERS
+    return DIFFERS if options.exit_code and any(counts.values()) else DONE
+
+
+def _inputs(*trees: DiskTree | EmptyTree) -> list[tuple[int, bytes]]:
+    return [(tree.root_fd, tree.path()) for tree in trees if isinstance(tree, DiskTree)]
+
+
+def _report_sink(session: _Session, inputs: list[tuple[int, bytes]]) -> Callable[[str], None] | None:
+    path = session.options.report
+    if path is None:
+        return None
+    if path == "-":
+        return session.result
+    session.report = OutputFile(os.fsencode(path))
+    session.report.open(inputs)
+    return session.report.write
+
+
+def _writer(session: _Session, source: Tree, inputs: list[tuple[int, bytes]]) -> DirectoryWriter | None:
+    options = session.options
+    if options.out is None:
+        return None
+    session.output = Output(options.out)
+    session.output.open(inputs)
+    style = STYLES[options.whiteout]
+    return DirectoryWriter(session.output.fd, options.out, source, style, session.losses, session.tally)
+
+
+def _finish(
+    session: _Session,
+    writer: DirectoryWriter,
+    seen: Callable[[Tree], Tree],
+    lower: DiskTree | EmptyTree,
+    upper: DiskTree | EmptyTree,
+) -> int | None:
+    """Publish the result and, with --verify, prove it: the number of paths that are wrong."""
+    output = session.output
+    if output is None:
+        return None
+    writer.finish()
+    writer.close()
+    written = DiskTree(output.path, session.wanted, os.dup(output.fd))
+    session.trees.append(written)
+    output.publish()
+    if not session.options.verify:
+        return None
+    style = STYLES[session.options.whiteout]
+    merged = MergedTree(session.reader(lower), written, style)
+    tally = Tally()
+    session.progress.clear()
+    session.progress = session.show(tally)
+    wrong = 0
+    for path, reason in Proof(merged, seen(merged), seen(session.reader(upper)), style, tally).failures():
+        wrong += 1
+        if wrong <= _FAILURES_SHOWN:
+            session.say(f"not proved: {printable(path)}: {reason}")
+    if wrong > _FAILURES_SHOWN:
+        session.say(f"not proved: {wrong - _FAILURES_SHOWN} more")
+    return wrong
+
+
+def _digests(lower: Tree, upper: Tree) -> Callable[[Change], tuple[str | None, str | None]]:
+    def of_side(tree: Tree, change: Change, entry: object) -> str | None:
+        facts = getattr(entry, "stat", None)
+        if facts is None or not S_ISREG(facts.st_mode):
+            return None
+        *parents, name = change.path.split(b"/")
+        tree.seek(parents)
+        fd = tree.open(name, facts)
+        try:
+            return sha256(fd, facts.st_size)
+        except OSError as error:
+            raise DifferError(f"cannot be read: {error.strerror}", tree.path(name)) from error
+        finally:
+            os.close(fd)
+
+    return lambda change: (of_side(lower, change, change.lower), of_side(upper, change, change.upper))
+
+
+def _summary(counts: dict[str, int], tally: Tally) -> str:
+    kinds = ", ".join(f"{count} {kind}" for kind, count in counts.items())
+    return (
+        f"{kinds}; {size(tally.written)} written, {size(tally.compared)} compared,"
+        f" {size(tally.identical)} proven equal without reading"
+    )
+
+
+def run_apply(options: Options, console: Console) -> int:
+    """Run ``differ-apply``.
+
+    Returns an exit status.  Raises :class:`DifferError` for trouble; nothing half-written is left then.
+    """
+    session = _Session(options, console)
+    failed = True
+    try:
+        _apply(session, options)
+        failed = False
+        return DONE
+    finally:
+        session.close(failed)
+
+
+def _apply(session: _Session, options: Options) -> None:
+    style = STYLES[options.whiteout]
+    lower = session.tree(options.lower)
+    changes = DiskTree(options.upper, session.wanted)
+    session.trees.append(changes)
+    inputs = _inputs(lower, changes)
+    merged = MergedTree(lower, changes, style)
+    source = MergedTree(session.reader(lower), changes.again(), style)
+    session.trees.append(source)
+    # A merged tree is written like any other: as the difference to nothing.
+    options.whiteout = "none"
+    writer = _writer(session, source, inputs)
+    if writer is None or session.output is None:
+        raise DifferError("no output directory")
+    for tree in (lower, changes):
+        if isinstance(tree, DiskTree):
+            tree.avoid(session.output.fd)
+    plan = Plan(
+        EmptyTree(), merged, Comparer(session.tally).same, PROFILES["exact"], STYLES["none"], session.tally
+    )
+    count = 0
+    for change in plan.changes():
+        count += 1
+        writer.write(change)
+    writer.finish()
+    writer.close()
+    session.output.publish()
+    session.warn_of_losses()
+    if not options.quiet:
+        session.say(f"{count} entries, {size(session.tally.written)} written")

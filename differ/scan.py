@@ -1,0 +1,310 @@
+"""A directory on disk as a tree, read through directory descriptors.
+
+A name is always looked up in the open directory that holds it, never through a path, so a path may
+be longer than PATH_MAX, and a directory that somebody replaces by a symbolic link during the run
+leads nowhere (semantics.md rule 3.12).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from stat import S_ISREG
+
+from . import linux
+from .compare import is_private
+from .content import changed
+from .model import DifferError, os_reason
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .model import Stat, Tree
+
+SCRATCH = b"scratch"
+"""The argument that stands for an empty tree, as in ``FROM scratch``."""
+
+_OPEN_DIRECTORIES = 64  # descriptors one descent keeps; deeper ones are opened again on the way up
+
+
+class Descent:
+    """The open directories from a root down to the one where one stands.
+
+    ``fd``: the root's descriptor; the descent owns it.
+    Only the lowest directories stay open, so depth costs no descriptors.
+    """
+
+    def __init__(self, fd: int) -> None:
+        self._fds = [fd]
+        self._inodes = [_inode(os.fstat(fd))]
+        self.names: list[bytes] = []
+
+    @property
+    def fd(self) -> int:
+        """The current directory."""
+        return self._fds[-1]
+
+    @property
+    def root_fd(self) -> int:
+        """The root, which is always open."""
+        return self._fds[0]
+
+    def enter(self, name: bytes, seen: Stat | None = None) -> None:
+        """Step into the directory ``name``.
+
+        Raises ``OSError``: ``NotADirectoryError`` if it is none, ``ESTALE`` if it is not the one that
+        was ``seen``.
+        """
+        fd = linux.open_directory(name, self._fds[-1])
+        inode = _inode(os.fstat(fd))
+        if seen is not None and inode != _inode(seen):
+            os.close(fd)
+            raise _moved()
+        self._fds.append(fd)
+        self._inodes.append(inode)
+        self.names.append(name)
+        far = len(self._fds) - 1 - _OPEN_DIRECTORIES
+        if far > 0 and self._fds[far] >= 0:
+            os.close(self._fds[far])
+            self._fds[far] = -1
+
+    def leave(self) -> None:
+        """Step back into the parent.
+
+        Raises ``OSError``, ``ESTALE`` if the current directory has been moved elsewhere since it
+        was entered.
+        """
+        if self._fds[-2] < 0:
+            parent = linux.open_parent(self._fds[-1])
+            if _inode(os.fstat(parent)) != self._inodes[-2]:
+                os.close(parent)
+                raise _moved()
+            self._fds[-2] = parent
+        os.close(self._fds.pop())
+        self._inodes.pop()
+        self.names.pop()
+
+    def close(self) -> None:
+        """Close every directory."""
+        while self._fds:
+            fd = self._fds.pop()
+            if fd >= 0:
+                os.close(fd)
+
+
+def _moved() -> OSError:
+    return OSError(errno.ESTALE, "was moved or replaced meanwhile")
+
+
+def _inode(facts: Stat | os.stat_result) -> tuple[int, int]:
+    return facts.st_dev, facts.st_ino
+
+
+def steps(standing: list[bytes], wanted: list[bytes]) -> tuple[int, list[bytes]]:
+    """How to get from one directory of a tree to another: how often to leave, what to enter then."""
+    common = 0
+    for here, there in zip(standing, wanted):
+        if here != there:
+            break
+        common += 1
+    return len(standing) - common, wanted[common:]
+
+
+class DiskTree:
+    """The tree below a directory.
+
+    ``root``: the directory, as the user named it; a symbolic link there is followed, nowhere else.
+    ``wanted``: which extended attributes the tree has; by default all that are not private.
+    ``fd``: a descriptor of the root, if it is open already; the tree owns it.
+    Raises :class:`DifferError` if there is no such directory.
+    """
+
+    def __init__(self, root: bytes, wanted: Callable[[str], bool] | None = None, fd: int = -1) -> None:
+        self._root = root
+        self._wanted = wanted if wanted is not None else is_not_private
+        self._avoided: tuple[int, int] | None = None
+        try:
+            self._descent = Descent(fd if fd >= 0 else linux.open_root(root))
+        except OSError as error:
+            raise DifferError(_no_root(error), root) from error
+
+    def again(self) -> DiskTree:
+        """A second tree below the same root, with a current directory of its own."""
+        return DiskTree(self._root, self._wanted, os.dup(self.root_fd))
+
+    def avoid(self, fd: int) -> None:
+        """Take it for an error to meet the directory ``fd`` in the tree: it is being written."""
+        self._avoided = _inode(os.fstat(fd))
+
+    @property
+    def root_fd(self) -> int:
+        """The root."""
+        return self._descent.root_fd
+
+    @property
+    def fd(self) -> int:
+        """The current directory."""
+        return self._descent.fd
+
+    def depth(self) -> int:
+        """How many directories lie between the root and the current one."""
+        return len(self._descent.names)
+
+    def path(self, name: bytes = b"") -> bytes:
+        """How a message should call ``name`` in the current directory."""
+        below = b"/".join([*self._descent.names, name] if name else self._descent.names)
+        return self._root.rstrip(b"/") + b"/" + below if below else self._root
+
+    def names(self) -> list[bytes]:
+        """The names in the current directory, in byte order."""
+        try:
+            return linux.list_names(self._descent.fd)
+        except OSError as error:
+            raise self._unreadable(error, b"") from error
+
+    def stat(self, name: bytes) -> Stat:
+        """The facts of ``name`` in the current directory."""
+        try:
+            return os.stat(name, dir_fd=self._descent.fd, follow_symlinks=False)
+        except OSError as error:
+            raise self._unreadable(error, name) from error
+
+    def enter(self, name: bytes, seen: Stat | None = None) -> None:
+        """Step into the directory ``name``, which must still be the one that was ``seen``."""
+        if seen is not None and _inode(seen) == self._avoided:
+            raise DifferError("is the output directory, seen through another mount", self.path(name))
+        try:
+            self._descent.enter(name, seen)
+        except OSError as error:
+            raise self._unreadable(error, name) from error
+
+    def leave(self) -> None:
+        """Step back into the parent of the current directory."""
+        try:
+            self._descent.leave()
+        except OSError as error:
+            raise self._unreadable(error, b"") from error
+
+    def seek(self, parents: list[bytes]) -> None:
+        """Go to the directory with this path below the root."""
+        seek(self, self._descent.names, parents)
+
+    def xattrs(self, name: bytes, facts: Stat) -> dict[str, bytes]:
+        """The extended attributes of ``name`` that the tree has."""
+        try:
+            return linux.read_xattrs(self._descent.fd, name, self._wanted)
+        except OSError as error:
+            raise self._unreadable(error, name) from error
+
+    def target(self, name: bytes) -> bytes:
+        """Where the symbolic link ``name`` points."""
+        try:
+            return os.readlink(name, dir_fd=self._descent.fd)
+        except OSError as error:
+            if error.errno == errno.EINVAL:  # it is no symbolic link any more
+                raise changed(self.path(name)) from error
+            raise self._unreadable(error, name) from error
+
+    def open(self, name: bytes, facts: Stat) -> int:
+        """A descriptor to read the regular file ``name``, which must still have ``facts``."""
+        try:
+            fd = linux.open_file(name, self._descent.fd)
+        except OSError as error:
+            raise self._unreadable(error, name) from error
+        now = os.fstat(fd)
+        if (
+            _inode(now) != _inode(facts)
+            or now.st_size != facts.st_size
+            or now.st_mtime_ns != facts.st_mtime_ns
+            or not S_ISREG(now.st_mode)
+        ):
+            os.close(fd)
+            raise changed(self.path(name))
+        return fd
+
+    def close(self) -> None:
+        """Close every directory."""
+        self._descent.close()
+
+    def _unreadable(self, error: OSError, name: bytes) -> DifferError:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ESTALE):
+            return DifferError(
+                "vanished or was replaced while the tree was read; run again when nothing writes to it",
+                self.path(name),
+            )
+        return DifferError(f"cannot be read: {os_reason(error)}", self.path(name))
+
+
+def seek(tree: Tree, standing: list[bytes], parents: list[bytes]) -> None:
+    """Move ``tree`` from the directory ``standing`` to the directory ``parents``."""
+    up, down = steps(standing, parents)
+    for _ in range(up):
+        tree.leave()
+    for name in down:
+        tree.enter(name)
+
+
+def is_not_private(xattr: str) -> bool:
+    """Whether an attribute belongs to the tree itself."""
+    return not is_private(xattr)
+
+
+def _no_root(error: OSError) -> str:
+    if error.errno == errno.ENOENT:
+        return "no such directory (write scratch for an empty one)"
+    if error.errno == errno.ENOTDIR:
+        return "is not a directory; differ compares two directory trees"
+    return f"cannot be opened: {os_reason(error)}"
+
+
+class EmptyTree:
+    """The tree ``scratch``: a root and nothing in it."""
+
+    def again(self) -> EmptyTree:
+        """Itself: there is nowhere to stand but the root."""
+        return self
+
+    def names(self) -> list[bytes]:
+        """None."""
+        return []
+
+    def stat(self, name: bytes) -> Stat:
+        """Nothing can be asked of a name that is not there; nor can the methods below."""
+        raise LookupError(name)
+
+    def enter(self, name: bytes, seen: Stat | None = None) -> None:
+        """See :meth:`stat`."""
+        raise LookupError(name)
+
+    def leave(self) -> None:
+        """See :meth:`stat`."""
+        raise LookupError
+
+    def xattrs(self, name: bytes, facts: Stat) -> dict[str, bytes]:
+        """See :meth:`stat`."""
+        raise LookupError(name)
+
+    def target(self, name: bytes) -> bytes:
+        """See :meth:`stat`."""
+        raise LookupError(name)
+
+    def open(self, name: bytes, facts: Stat) -> int:
+        """See :meth:`stat`."""
+        raise LookupError(name)
+
+    def path(self, name: bytes = b"") -> bytes:
+        """How a message should call it."""
+        return SCRATCH
+
+    def depth(self) -> int:
+        """Always at the root."""
+        return 0
+
+    def seek(self, parents: list[bytes]) -> None:
+        """There is only the root."""
+        if parents:
+            raise LookupError(parents[0])
+
+    def close(self) -> None:
+        """Nothing is open."""

@@ -1,0 +1,145 @@
+"""Changes told to people (one line of text each) and to programs (one JSON object each).
+
+docs/report.md describes the JSON; :data:`SCHEMA` is its version.  Directories that are in a changeset
+only because they stand above a change are not changes and are not told.
+"""
+
+from __future__ import annotations
+
+from stat import S_IFMT, S_IMODE, S_ISDIR, S_ISREG
+
+from ..model import TYPE_NAMES, ChangeKind, Field, printable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..model import Change, Entry
+
+    Json = dict[str, object]
+    Digests = Callable[[Change], tuple[str | None, str | None]]
+
+SCHEMA = 1
+_LETTERS = {ChangeKind.ADDED: "A", ChangeKind.MODIFIED: "M", ChangeKind.REMOVED: "D"}
+
+
+def is_change(change: Change) -> bool:
+    """Whether UPPER differs from LOWER there."""
+    return change.kind != ChangeKind.UNMODIFIED
+
+
+def text_line(change: Change) -> str:
+    """A change as a line for people, without the newline: letter, path, and why."""
+    entry = change.upper or change.lower
+    slash = "/" if entry is not None and S_ISDIR(entry.stat.st_mode) else ""
+    line = f"{_LETTERS[change.kind]} {printable(change.path)}{slash}"
+    reasons = [_reason(field, change) for field in change.fields]
+    if change.link is not None:
+        reasons.append(f"hard link to {printable(change.link)}")
+    return f"{line}  {', '.join(reasons)}" if reasons else line
+
+
+def _reason(field: str, change: Change) -> str:
+    values = _VALUES.get(field)
+    if values is None or change.lower is None or change.upper is None:
+        return field
+    return f"{field} {values(change.lower)} -> {values(change.upper)}"
+
+
+def json_line(change: Change, digests: Digests | None = None) -> str:
+    """A change as one line of JSON, without the newline (docs/report.md).
+
+    ``digests``: gives the SHA-256 of the content of both sides, None to leave them out.
+    """
+    # Imported here because only a run with --report should pay 9 ms for it.
+    import json
+
+    entry = change.upper or change.lower
+    line: Json = {"v": SCHEMA, "kind": change.kind, **_text("path", change.path)}
+    if entry is not None:
+        line["type"] = _type(entry)
+        if S_ISREG(entry.stat.st_mode):
+            line["bytes"] = entry.stat.st_size
+        if change.upper is not None and change.upper.target is not None:
+            line.update(_text("target", change.upper.target))
+    if change.link is not None:
+        line.update(_text("link", change.link))
+    sums = (None, None) if digests is None else digests(change)
+    if change.kind == ChangeKind.MODIFIED:
+        line["fields"] = {field: _values(field, change) for field in change.fields}
+    if sums != (None, None):
+        line["sha256"] = list(sums)
+    return json.dumps(line, separators=(",", ":"))
+
+
+def _values(field: str, change: Change) -> list[object]:
+    """Both values of a field, LOWER's first; null for one that is not known."""
+    if field == Field.LINKS:
+        if change.names is None:
+            return [None, None]
+        return [[_text("path", name) for name in names] for names in change.names]
+    if field == Field.XATTRS and change.lower is not None and change.upper is not None:
+        lower, upper = change.lower.xattrs, change.upper.xattrs
+        differ = sorted(name for name in {*lower, *upper} if lower.get(name) != upper.get(name))
+        return [
+            {_name(name): _base64(side[name]) for name in differ if name in side} for side in (lower, upper)
+        ]
+    if field == Field.TARGET:
+        return [
+            None if entry is None or entry.target is None else _text("target", entry.target)
+            for entry in (change.lower, change.upper)
+        ]
+    values = _VALUES.get(field)
+    if values is None:
+        return [None, None]
+    return [None if entry is None else values(entry) for entry in (change.lower, change.upper)]
+
+
+def _type(entry: Entry) -> str:
+    return TYPE_NAMES.get(S_IFMT(entry.stat.st_mode), "unknown")
+
+
+def _mtime(entry: Entry) -> str:
+    # A string, because no JSON number holds nanoseconds since 1970 exactly.
+    seconds, ns = divmod(entry.stat.st_mtime_ns, 1_000_000_000)
+    return f"{seconds}.{ns:09d}"
+
+
+def _device(entry: Entry) -> str:
+    # The layout of makedev(3) in glibc; os.major would bring os into a module that does no I/O.
+    number = entry.stat.st_rdev
+    major = (number >> 8 & 0xFFF) | (number >> 32 & ~0xFFF)
+    minor = (number & 0xFF) | (number >> 12 & ~0xFF)
+    return f"{major}:{minor & 0xFFFFFFFF}"
+
+
+_VALUES: dict[str, Callable[[Entry], object]] = {
+    Field.TYPE: _type,
+    Field.MODE: lambda entry: f"{S_IMODE(entry.stat.st_mode):04o}",
+    Field.UID: lambda entry: entry.stat.st_uid,
+    Field.GID: lambda entry: entry.stat.st_gid,
+    Field.SIZE: lambda entry: entry.stat.st_size,
+    Field.MTIME: _mtime,
+    Field.DEVICE: _device,
+}
+"""The fields whose values are told as they are."""
+
+
+def _text(key: str, name: bytes) -> Json:
+    """A name for a program: the text, and all its bytes in base64 if they are not UTF-8."""
+    try:
+        return {key: name.decode("utf-8")}
+    except UnicodeDecodeError:
+        return {key: name.decode("utf-8", "replace"), f"{key}_base64": _base64(name)}
+
+
+def _name(xattr: str) -> str:
+    # Attribute names come from os.listxattr, with bytes that are no text as lone surrogates; in
+    # JSON these are \udcXX escapes, which is lossless too.
+    return xattr
+
+
+def _base64(value: bytes) -> str:
+    from binascii import b2a_base64
+
+    return b2a_base64(value, newline=False).decode("ascii")
