@@ -98,7 +98,9 @@ def as_layer(rows: list[Row]) -> list[Row]:
 
 def _entry(row: Row, first: dict[str, str]) -> Row:
     slash = "/" if row["type"] == "dir" else ""
-    entry = {key: row[key] for key in ("type", "mode", "uid", "gid", "size", "sha256", "rdev") if key in row}
+    entry: Row = {
+        key: row[key] for key in ("type", "mode", "uid", "gid", "size", "sha256", "rdev") if key in row
+    }
     entry |= {"name": row["path"] + slash, "mtime": row["mtime"][0]}
     if "target" in row:
         entry["linkname"] = row["target"]

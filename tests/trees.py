@@ -15,7 +15,7 @@ import struct
 from collections.abc import Callable, Iterator
 from typing import Any
 
-Path = str | bytes
+AnyPath = str | bytes | os.PathLike[str]
 Time = tuple[int, int]
 """Seconds and nanoseconds."""
 
@@ -54,15 +54,15 @@ ACL_755 = acl((1, 7, None), (2, 7, 1000), (4, 5, None), (16, 5, None), (32, 5, N
 class Builder:
     """Makes and changes the tree below ``root``; needs root for owners and devices."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: AnyPath) -> None:
         self.root = os.fsencode(root)
 
-    def p(self, path: Path) -> bytes:
+    def p(self, path: AnyPath) -> bytes:
         return os.path.join(self.root, os.fsencode(path))
 
     def meta(
         self,
-        path: Path,
+        path: AnyPath,
         mode: int | None = None,
         uid: int | None = None,
         gid: int | None = None,
@@ -80,53 +80,53 @@ class Builder:
             ns = mtime[0] * 10**9 + mtime[1]
             os.utime(p, ns=(ns, ns), follow_symlinks=False)
 
-    def dir(self, path: Path, mode: int = 0o755, **meta: Any) -> None:
+    def dir(self, path: AnyPath, mode: int = 0o755, **meta: Any) -> None:
         os.mkdir(self.p(path))
         self.meta(path, mode=mode, **meta)
 
-    def dirs(self, *paths: Path) -> None:
+    def dirs(self, *paths: AnyPath) -> None:
         for path in paths:
             self.dir(path)
 
-    def file(self, path: Path, data: Path = b"", mode: int | None = 0o644, **meta: Any) -> None:
+    def file(self, path: AnyPath, data: AnyPath = b"", mode: int | None = 0o644, **meta: Any) -> None:
         """Create a file, or rewrite it in place."""
         with open(self.p(path), "wb") as file:
             file.write(os.fsencode(data))
         self.meta(path, mode=mode, **meta)
 
-    def symlink(self, path: Path, target: Path, **meta: Any) -> None:
+    def symlink(self, path: AnyPath, target: AnyPath, **meta: Any) -> None:
         os.symlink(os.fsencode(target), self.p(path))
         self.meta(path, **meta)
 
-    def link(self, source: Path, path: Path) -> None:
+    def link(self, source: AnyPath, path: AnyPath) -> None:
         os.link(self.p(source), self.p(path), follow_symlinks=False)
 
     def node(
-        self, path: Path, kind: int, mode: int = 0o644, rdev: tuple[int, int] = (0, 0), **meta: Any
+        self, path: AnyPath, kind: int, mode: int = 0o644, rdev: tuple[int, int] = (0, 0), **meta: Any
     ) -> None:
         os.mknod(self.p(path), kind | mode, os.makedev(*rdev))
         self.meta(path, mode=mode, **meta)
 
-    def fifo(self, path: Path, **meta: Any) -> None:
+    def fifo(self, path: AnyPath, **meta: Any) -> None:
         self.node(path, stat.S_IFIFO, **meta)
 
-    def sock(self, path: Path, **meta: Any) -> None:
+    def sock(self, path: AnyPath, **meta: Any) -> None:
         self.node(path, stat.S_IFSOCK, **meta)
 
-    def chr(self, path: Path, rdev: tuple[int, int], **meta: Any) -> None:
+    def chr(self, path: AnyPath, rdev: tuple[int, int], **meta: Any) -> None:
         self.node(path, stat.S_IFCHR, rdev=rdev, **meta)
 
-    def blk(self, path: Path, rdev: tuple[int, int], **meta: Any) -> None:
+    def blk(self, path: AnyPath, rdev: tuple[int, int], **meta: Any) -> None:
         self.node(path, stat.S_IFBLK, rdev=rdev, **meta)
 
-    def rm(self, path: Path) -> None:
+    def rm(self, path: AnyPath) -> None:
         p = self.p(path)
         if os.path.isdir(p) and not os.path.islink(p):
             shutil.rmtree(p)
         else:
             os.unlink(p)
 
-    def mv(self, source: Path, path: Path) -> None:
+    def mv(self, source: AnyPath, path: AnyPath) -> None:
         try:
             os.rename(self.p(source), self.p(path))
         except OSError as error:
@@ -173,7 +173,7 @@ KINDS = {
 Row = dict[str, Any]
 
 
-def read_tree(root: Path) -> list[Row]:
+def read_tree(root: AnyPath) -> list[Row]:
     """Every entry below ``root`` with all its facts, in the order of a changeset; the root as ``.``.
 
     Names are ``os.fsdecode``d.  The names of one inode carry its first path as ``linkgroup``.
