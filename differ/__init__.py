@@ -15,6 +15,7 @@ disk        content.py           the bytes of regular files: compared, copied, h
             apply.py             the inverse: a tree with a directory of changes laid over it
             verify.py            the proof that two trees are equal, with rules of its own
             writers/directory.py changes written as a directory
+            writers/output.py    the places results are written to, whole or not at all
             writers/report.py    changes told to people and to programs
 top         options.py           argv to one Options value
             progress.py          the line that moves while a long run works
