@@ -6,11 +6,12 @@ The only place that prints, and the only one that knows about signals.
 from __future__ import annotations
 
 import _signal  # the signal module makes enums of these numbers, for 6 ms
+import io
 import os
 import sys
 
 from . import __version__
-from .model import DifferError
+from .model import DifferError, os_reason
 from .options import APPLY_HELP, DIFF_HELP, parse_apply, parse_diff
 from .run import DONE, TROUBLE, run_apply, run_diff
 
@@ -33,6 +34,10 @@ class Interrupted(BaseException):
         self.number = number
 
 
+class ReaderGone(BaseException):
+    """Whoever read stdout has seen enough."""
+
+
 class Terminal:
     """The streams of the process, and its signals.
 
@@ -41,11 +46,34 @@ class Terminal:
 
     def __init__(self, name: str) -> None:
         self.name = name
+        for stream in (sys.stdout, sys.stderr):
+            # Names are bytes, and by far the most are UTF-8, whatever the locale says.
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(encoding="utf-8", errors="backslashreplace")
 
     def out(self, line: str) -> None:
-        """A line of results."""
-        if sys.stdout is not None:
-            sys.stdout.write(line + "\n")
+        """A line of results; raises :class:`DifferError` when stdout does not take it."""
+        self._write_out(line + "\n")
+
+    def flush(self) -> None:
+        """See that all results have been taken; raises :class:`DifferError`."""
+        self._write_out("", flush=True)
+
+    def _write_out(self, text: str, flush: bool = False) -> None:
+        if sys.stdout is None:
+            return
+        try:
+            sys.stdout.write(text)
+            if flush:
+                sys.stdout.flush()
+        except OSError as error:
+            # The interpreter tries to write what is left once more when it exits.
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, 1)
+            os.close(null)
+            if isinstance(error, BrokenPipeError):
+                raise ReaderGone from error
+            raise DifferError(f"results cannot be written to stdout: {os_reason(error)}") from error
 
     def err(self, text: str) -> None:
         """Anything else; nothing is done about a stderr that takes nothing."""
@@ -112,8 +140,7 @@ def _command(
         else:
             out = options.out or b""
             status = run(options, terminal)
-        if sys.stdout is not None:
-            sys.stdout.flush()
+        terminal.flush()
     except DifferError as error:
         terminal.err(f"{name}: {error}\n")
         status = TROUBLE
@@ -121,12 +148,11 @@ def _command(
         what = DifferError(f"interrupted by {_SIGNALS[signal.number]}; nothing was left there", out)
         terminal.err(f"{name}: {what if out else what.reason.partition(';')[0]}\n")
         status = 128 + signal.number
-    except BrokenPipeError:
-        # Whoever read stdout has seen enough; what is still buffered must not be written at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    except ReaderGone:
         status = _BROKEN_PIPE
     except OSError as error:
-        terminal.err(f"{name}: {error}\n")
+        where = f"{error.filename!s}: " if error.filename is not None else ""
+        terminal.err(f"{name}: {where}{os_reason(error)}\n")
         status = TROUBLE
     except MemoryError:
         terminal.err(f"{name}: out of memory\n")

@@ -9,7 +9,7 @@ import errno
 import os
 
 from .linux import next_data, next_hole
-from .model import DifferError
+from .model import DifferError, os_reason
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Comparer:
                 check_unchanged(right, upper_stat, upper.path(name))
             except OSError as error:
                 # Which of the two could not be read is not known; either name leads to the place.
-                raise DifferError(f"cannot be compared: {error.strerror}", upper.path(name)) from error
+                raise DifferError(f"cannot be compared: {os_reason(error)}", upper.path(name)) from error
             finally:
                 os.close(right)
         finally:

@@ -156,8 +156,9 @@ def parse_diff(arguments: list[str]) -> Options:
         raise UsageError("--verify proves what was written, so it needs OUT")
     if options.digest and options.report is None:
         raise UsageError("--digest adds to a report, so it needs --report")
-    if options.quiet and options.verbose:
-        raise UsageError("--quiet and --verbose exclude each other")
+    if options.verbose and options.report == "-":
+        raise UsageError("--verbose lists the changes on stdout, so --report needs a file")
+    _check_noise(options)
     return options
 
 
@@ -170,9 +171,13 @@ def parse_apply(arguments: list[str]) -> Options:
     if len(words) != 3:
         raise UsageError(f"expected LOWER CHANGES OUT, got {_count(words)}: {APPLY_USAGE}")
     _place(options, words)
+    _check_noise(options)
+    return options
+
+
+def _check_noise(options: Options) -> None:
     if options.quiet and options.verbose:
         raise UsageError("--quiet and --verbose exclude each other")
-    return options
 
 
 def _place(options: Options, words: list[str]) -> None:

@@ -9,7 +9,7 @@ from .apply import MergedTree
 from .compare import PROFILES, is_private
 from .content import Comparer, sha256
 from .ignore import IgnoringTree, Patterns
-from .model import Change, ChangeKind, DifferError, Losses, Tally, printable
+from .model import ChangeKind, DifferError, Losses, Tally, os_reason, printable
 from .plan import Plan
 from .progress import Progress, size
 from .scan import SCRATCH, DiskTree, EmptyTree
@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Protocol
 
-    from .model import Tree
+    from .model import Change, Entry, Tree
     from .options import Options
+    from .whiteout import Style
 
     class Console(Protocol):
         """What a run may say, and to whom."""
@@ -76,6 +77,7 @@ class _Session:
         self.losses = Losses(options.strict)
         self.wanted = wanted_xattrs(options.xattr_exclude)
         self.trees: list[Tree] = []
+        self.writer: DirectoryWriter | None = None
         self.output: Output | None = None
         self.report: OutputFile | None = None
         self.progress = self.show(self.tally)
@@ -129,6 +131,8 @@ class _Session:
         self.progress.clear()
         for tree in self.trees:
             tree.close()
+        if self.writer is not None:
+            self.writer.close()
         for result in (self.report, self.output):
             if result is None:
                 continue
@@ -166,12 +170,10 @@ def _diff(session: _Session, options: Options) -> int:
     def seen(tree: Tree) -> Tree:
         return IgnoringTree(tree, patterns) if options.ignore else tree
 
+    # Without OUT the list is the result; -v wants it as well.
     listing = options.verbose or (options.out is None and options.report != "-" and not options.quiet)
     report = _report_sink(session, inputs)
-    writer = _writer(session, session.reader(upper), inputs)
-    for tree in (lower, upper):
-        if session.output is not None and isinstance(tree, DiskTree):
-            tree.avoid(session.output.fd)
+    writer = None if options.out is None else _writer(session, session.reader(upper), inputs, style)
     digests = _digests(session.reader(lower), session.reader(upper)) if options.digest else None
     plan = Plan(
         seen(lower),
@@ -193,17 +195,20 @@ def _diff(session: _Session, options: Options) -> int:
                 report(json_line(change, digests))
         if writer is not None:
             writer.write(change)
-    proof = None
+    proved = None
     if writer is not None:
-        proof = _finish(session, writer, lambda tree: seen(tree), lower, upper)
+        written = _publish(session, writer)
+        if options.verify:
+            merged = MergedTree(session.reader(lower), written, style)
+            proved = _prove(session, merged, seen(merged), seen(session.reader(upper)), style)
     if session.report is not None:
         session.report.publish()
     session.warn_of_losses()
     if not options.quiet:
-        session.say(_summary(counts, tally) + ("; proved" if proof == 0 else ""))
-    if proof:
+        session.say(_summary(counts, tally) + ("; proved" if proved else ""))
+    if proved is False or (options.exit_code and any(counts.values())):
         return DIFFERS
-    return DIFFERS if options.exit_code and any(counts.values()) else DONE
+    return DONE
 
 
 def _inputs(*trees: DiskTree | EmptyTree) -> list[tuple[int, bytes]]:
@@ -221,61 +226,60 @@ def _report_sink(session: _Session, inputs: list[tuple[int, bytes]]) -> Callable
     return session.report.write
 
 
-def _writer(session: _Session, source: Tree, inputs: list[tuple[int, bytes]]) -> DirectoryWriter | None:
-    options = session.options
-    if options.out is None:
-        return None
-    session.output = Output(options.out)
+def _writer(
+    session: _Session, source: Tree, inputs: list[tuple[int, bytes]], style: Style
+) -> DirectoryWriter:
+    """Open OUT and what writes into it."""
+    out = session.options.out or b""
+    session.output = Output(out)
     session.output.open(inputs)
-    style = STYLES[options.whiteout]
-    return DirectoryWriter(session.output.fd, options.out, source, style, session.losses, session.tally)
+    for tree in session.trees:
+        if isinstance(tree, DiskTree):
+            tree.avoid(session.output.fd)
+    writer = DirectoryWriter(session.output.fd, out, source, style, session.losses, session.tally)
+    session.writer = writer
+    return writer
 
 
-def _finish(
-    session: _Session,
-    writer: DirectoryWriter,
-    seen: Callable[[Tree], Tree],
-    lower: DiskTree | EmptyTree,
-    upper: DiskTree | EmptyTree,
-) -> int | None:
-    """Publish the result and, with --verify, prove it: the number of paths that are wrong."""
+def _publish(session: _Session, writer: DirectoryWriter) -> DiskTree:
+    """Give OUT its last touch and its name; what has been written."""
     output = session.output
     if output is None:
-        return None
+        raise AssertionError("a writer without an output directory")
     writer.finish()
-    writer.close()
     written = DiskTree(output.path, session.wanted, os.dup(output.fd))
     session.trees.append(written)
     output.publish()
-    if not session.options.verify:
-        return None
-    style = STYLES[session.options.whiteout]
-    merged = MergedTree(session.reader(lower), written, style)
+    return written
+
+
+def _prove(session: _Session, merged: MergedTree, view: Tree, upper: Tree, style: Style) -> bool:
+    """Whether the merged view is UPPER; where it is not is said."""
     tally = Tally()
     session.progress.clear()
     session.progress = session.show(tally)
     wrong = 0
-    for path, reason in Proof(merged, seen(merged), seen(session.reader(upper)), style, tally).failures():
+    for path, reason in Proof(merged, view, upper, style, tally).failures():
         wrong += 1
         if wrong <= _FAILURES_SHOWN:
             session.say(f"not proved: {printable(path)}: {reason}")
     if wrong > _FAILURES_SHOWN:
         session.say(f"not proved: {wrong - _FAILURES_SHOWN} more")
-    return wrong
+    return wrong == 0
 
 
 def _digests(lower: Tree, upper: Tree) -> Callable[[Change], tuple[str | None, str | None]]:
-    def of_side(tree: Tree, change: Change, entry: object) -> str | None:
-        facts = getattr(entry, "stat", None)
-        if facts is None or not S_ISREG(facts.st_mode):
+    def of_side(tree: Tree, change: Change, entry: Entry | None) -> str | None:
+        if entry is None or not S_ISREG(entry.stat.st_mode):
             return None
+        facts = entry.stat
         *parents, name = change.path.split(b"/")
         tree.seek(parents)
         fd = tree.open(name, facts)
         try:
             return sha256(fd, facts.st_size)
         except OSError as error:
-            raise DifferError(f"cannot be read: {error.strerror}", tree.path(name)) from error
+            raise DifferError(f"cannot be read: {os_reason(error)}", tree.path(name)) from error
         finally:
             os.close(fd)
 
@@ -315,23 +319,14 @@ def _apply(session: _Session, options: Options) -> None:
     source = MergedTree(session.reader(lower), changes.again(), style)
     session.trees.append(source)
     # A merged tree is written like any other: as the difference to nothing.
-    options.whiteout = "none"
-    writer = _writer(session, source, inputs)
-    if writer is None or session.output is None:
-        raise DifferError("no output directory")
-    for tree in (lower, changes):
-        if isinstance(tree, DiskTree):
-            tree.avoid(session.output.fd)
-    plan = Plan(
-        EmptyTree(), merged, Comparer(session.tally).same, PROFILES["exact"], STYLES["none"], session.tally
-    )
+    plain = STYLES["none"]
+    writer = _writer(session, source, inputs, plain)
+    plan = Plan(EmptyTree(), merged, Comparer(session.tally).same, PROFILES["exact"], plain, session.tally)
     count = 0
     for change in plan.changes():
         count += 1
         writer.write(change)
-    writer.finish()
-    writer.close()
-    session.output.publish()
+    _publish(session, writer)
     session.warn_of_losses()
     if not options.quiet:
         session.say(f"{count} entries, {size(session.tally.written)} written")

@@ -305,9 +305,9 @@ def remove_below(fd: int) -> None:
                 if not S_ISDIR(facts.st_mode):
                     os.unlink(name, dir_fd=descent.fd)
                     continue
-                descent.enter(name, facts)
                 if facts.st_mode & _OWNER_ALL != _OWNER_ALL:
-                    os.fchmod(descent.fd, _OWNER_ALL)
+                    os.chmod(name, _OWNER_ALL, dir_fd=descent.fd)
+                descent.enter(name, facts)
                 pending.append(linux.list_names(descent.fd))
             elif len(pending) > 1:
                 pending.pop()
