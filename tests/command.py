@@ -1,0 +1,57 @@
+"""The command as a process of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+REPOSITORY = Path(__file__).parent.parent
+MANY = 400  # changes: enough that a report of them does not fit into the smallest pipe
+
+
+def differ(*words: object, apply: bool = False, **options: Any) -> subprocess.Popen[str]:
+    """The command as a process of its own."""
+    main = "main_apply" if apply else "main"
+    return subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            f"import sys; from differ.cli import {main}; sys.exit({main}())",
+            *map(str, words),
+        ],
+        **{"cwd": REPOSITORY, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **options},
+    )
+
+
+def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    """Its exit status, negative for a signal that killed it, and what it said; never a traceback."""
+    try:
+        out, err = process.communicate(timeout=60)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        raise
+    assert "Traceback" not in (err or "")
+    assert "Exception ignored" not in (err or "")
+    return process.returncode, out, err
+
+
+class Trees:
+    """An empty LOWER, and an UPPER with many files."""
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+        self.lower, self.upper, self.out = place / "lower", place / "upper", place / "out"
+        self.lower.mkdir()
+        self.upper.mkdir()
+        for number in range(MANY):
+            directory = self.upper / f"d{number // 100}"
+            directory.mkdir(exist_ok=True)
+            (directory / f"f{number:03}-{'long' * 20}").write_text("data")
+
+    def make_out(self) -> None:
+        self.out.mkdir(mode=0o750)
+        os.utime(self.out, ns=(1, 2))
