@@ -11,6 +11,7 @@ import os
 import sys
 
 from . import __version__
+from .linux import close_all
 from .model import DifferError, os_reason
 from .options import APPLY_HELP, DIFF_HELP, parse_apply, parse_diff
 from .run import DONE, TROUBLE, run_apply, run_diff
@@ -61,6 +62,8 @@ class Terminal:
 
     def _write_out(self, text: str, flush: bool = False) -> None:
         if sys.stdout is None:
+            if text:
+                raise DifferError("results cannot be written to stdout: it is closed")
             return
         try:
             sys.stdout.write(text)
@@ -145,8 +148,8 @@ def _command(
         terminal.err(f"{name}: {error}\n")
         status = TROUBLE
     except Interrupted as signal:
-        what = DifferError(f"interrupted by {_SIGNALS[signal.number]}; nothing was left there", out)
-        terminal.err(f"{name}: {what if out else what.reason.partition(';')[0]}\n")
+        what = DifferError(f"interrupted by {_SIGNALS[signal.number]}", out or None)
+        terminal.err(f"{name}: {what}\n")
         status = 128 + signal.number
     except ReaderGone:
         status = _BROKEN_PIPE
@@ -161,8 +164,11 @@ def _command(
         for number, handler in handlers.items():
             _signal.signal(number, handler)
         if here >= 0:
-            os.fchdir(here)
-            os.close(here)
+            try:
+                os.fchdir(here)
+            except OSError:
+                pass
+            close_all(here)
     return status
 
 

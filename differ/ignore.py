@@ -32,8 +32,9 @@ class Patterns:
     def __init__(self, patterns: list[str]) -> None:
         self._rules: list[tuple[bool, re.Pattern[str]]] = []
         for pattern in patterns:
-            taken = not pattern.strip().startswith("!")
-            body = pattern.strip().removeprefix("!")
+            body = pattern.strip()
+            taken = not body.startswith("!")
+            body = body.removeprefix("!").strip()
             if not body:
                 raise DifferError(f"--ignore {pattern!r}: the pattern is empty")
             expression = _expression(pattern, body)
@@ -56,8 +57,10 @@ def _expression(pattern: str, body: str) -> re.Pattern[str] | None:
 
     clean: list[str] = []
     for part in body.split("/"):
-        if part == ".." and clean:
+        if part == ".." and clean and clean[-1] != "..":
             clean.pop()
+        elif part == ".." and not body.startswith("/"):
+            clean.append(part)  # out of the tree: matches nothing
         elif part not in ("", ".", ".."):
             clean.append(part)
     if not clean:
@@ -92,30 +95,37 @@ def _expression(pattern: str, body: str) -> re.Pattern[str] | None:
 
 
 def _character_class(pattern: str, body: str, at: int) -> tuple[str, int]:
-    """The expression for the class whose members start at ``at``, and where it ends."""
+    """The expression for the class whose members start at ``at``, and where it ends.
+
+    The rules are those of Go's ``path/filepath.Match``: a ``-`` or ``]`` that is a member needs a
+    backslash.
+    """
     import re
 
     negated = body.startswith("^", at)
     if negated:
         at += 1
     members: list[str] = []
-    while at < len(body) and (body[at] != "]" or not members):
-        low, at = _class_member(body, at)
+    while not (members and body.startswith("]", at)):
+        low, at = _class_member(pattern, body, at)
         high = low
-        if body.startswith("-", at) and not body.startswith("-]", at):
-            high, at = _class_member(body, at + 1)
-        if not low or not high or low > high:
-            break
+        if body.startswith("-", at):
+            high, at = _class_member(pattern, body, at + 1)
+        if low > high:
+            raise DifferError(f"--ignore {pattern!r}: the range {low}-{high} runs backwards")
         members.append(f"{re.escape(low)}-{re.escape(high)}")
-    if at >= len(body) or body[at] != "]":
-        raise DifferError(f"--ignore {pattern!r}: the [ has no matching ]")
     return f"(?!/)[{'^' if negated else ''}{''.join(members)}]", at + 1
 
 
-def _class_member(body: str, at: int) -> tuple[str, int]:
-    if body.startswith("\\", at):
+def _class_member(pattern: str, body: str, at: int) -> tuple[str, int]:
+    escaped = body.startswith("\\", at)
+    if escaped:
         at += 1
-    return body[at : at + 1], at + 1
+    if at >= len(body):
+        raise DifferError(f"--ignore {pattern!r}: the [ has no matching ]")
+    if not escaped and body[at] in "-]":
+        raise DifferError(f"--ignore {pattern!r}: a {body[at]} in a class needs a backslash")
+    return body[at], at + 1
 
 
 class IgnoringTree:

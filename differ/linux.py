@@ -52,6 +52,16 @@ def open_file(name: bytes, dir_fd: int) -> int:
     return os.open(name, _FILE, dir_fd=dir_fd)
 
 
+def close_all(*fds: int) -> None:
+    """Close descriptors that nothing more is wanted of; -1 is none."""
+    for fd in fds:
+        if fd >= 0:
+            try:
+                os.close(fd)
+            except OSError:
+                pass  # it is closed all the same: close(2), "Dealing with error returns"
+
+
 def create_file(name: bytes, dir_fd: int) -> int:
     """A descriptor to write the new file ``name`` in ``dir_fd``; nobody else may open it yet (0600)."""
     return os.open(name, _NEW_FILE, 0o600, dir_fd=dir_fd)

@@ -88,7 +88,9 @@ class DifferError(Exception):
         self.path = path
 
     def __str__(self) -> str:
-        return self.reason if self.path is None else f"{printable(self.path)}: {self.reason}"
+        # One line, whatever words and names the reason repeats.
+        reason = "".join(c if c.isprintable() else _printable_character(c) for c in self.reason)
+        return reason if self.path is None else f"{printable(self.path)}: {reason}"
 
 
 def os_reason(error: OSError) -> str:

@@ -156,6 +156,11 @@ def parse_diff(arguments: list[str]) -> Options:
         raise UsageError("--verify proves what was written, so it needs OUT")
     if options.digest and options.report is None:
         raise UsageError("--digest adds to a report, so it needs --report")
+    if options.report is not None:
+        if not options.report or options.report.endswith("/"):
+            raise UsageError(f"--report {options.report!r}: name a file")
+        if options.out is not None and _same_path(options.report, options.out):
+            raise UsageError("--report and OUT are one path")
     if options.verbose and options.report == "-":
         raise UsageError("--verbose lists the changes on stdout, so --report needs a file")
     _check_noise(options)
@@ -173,6 +178,10 @@ def parse_apply(arguments: list[str]) -> Options:
     _place(options, words)
     _check_noise(options)
     return options
+
+
+def _same_path(report: str, out: bytes) -> bool:
+    return os.path.abspath(os.fsencode(report)) == os.path.abspath(out)
 
 
 def _check_noise(options: Options) -> None:

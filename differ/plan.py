@@ -89,12 +89,16 @@ class _Held:
     """A name that is the same on both sides, as far as its own facts tell, and whose inode has
     more than one name on a side."""
 
-    __slots__ = ("lower_key", "place", "stat")
+    __slots__ = ("lower", "place", "stat")
 
-    def __init__(self, place: Place, lower_key: Key | None, stat: Stat) -> None:
+    def __init__(self, place: Place, lower: Stat, stat: Stat) -> None:
         self.place = place
-        self.lower_key = lower_key
+        self.lower = lower
         self.stat = stat
+
+    def lower_key(self) -> Key:
+        """The inode that the name has in LOWER."""
+        return self.lower.st_dev, self.lower.st_ino
 
 
 class Plan:
@@ -182,7 +186,7 @@ class Plan:
             if upper.st_nlink > 1 or lower.st_nlink > 1:
                 yield from self._same_but_linked(directory, name, lower, upper)
         elif self._style.whole_groups and upper.st_nlink > 1:
-            yield from self._same_but_linked(directory, name, None, upper)
+            yield from self._same_but_linked(directory, name, lower, upper)
 
     def _present(
         self,
@@ -215,12 +219,11 @@ class Plan:
                 yield from self._link(held, path, entry)
 
     def _same_but_linked(
-        self, directory: Directory, name: bytes, lower: Stat | None, upper: Stat
+        self, directory: Directory, name: bytes, lower: Stat, upper: Stat
     ) -> Iterator[Change]:
         """A name that may still have to be written, for the sake of the names it is linked with."""
         key = (upper.st_dev, upper.st_ino)
-        lower_key = None if lower is None else (lower.st_dev, lower.st_ino)
-        held = _Held((directory, name), lower_key, upper)
+        held = _Held((directory, name), lower, upper)
         if key in self._written:
             yield from self._link(held, *self._written[key])
         else:
@@ -228,10 +231,11 @@ class Plan:
 
     def _link(self, held: _Held, source: bytes, entry: Entry) -> Iterator[Change]:
         directory, name = held.place
+        path, before = directory.path(name), Entry(held.lower, {})
         if self._profile.links:
-            change = Change(ChangeKind.MODIFIED, directory.path(name), None, entry, (Field.LINKS,), source)
+            change = Change(ChangeKind.MODIFIED, path, before, entry, (Field.LINKS,), source)
         else:
-            change = Change(ChangeKind.UNMODIFIED, directory.path(name), None, entry, (), source)
+            change = Change(ChangeKind.UNMODIFIED, path, before, entry, (), source)
         return self._emit(directory, name, change)
 
     def _index_lower(self, directory: Directory, name: bytes, lower: Stat, upper: Stat | None) -> None:
@@ -249,8 +253,7 @@ class Plan:
             upper_names = [held.place for held in group]
             # All names in the group are unchanged, so each is in LOWER.  If the set of the first
             # one there is this group, it is the set of each of them.
-            lower_key = group[0].lower_key
-            if lower_key is not None and self._lower_names[lower_key] != upper_names:
+            if self._lower_names[group[0].lower_key()] != upper_names:
                 changed += [(held.place[0].path(held.place[1]), key, held) for held in group]
         changed.sort(key=lambda item: item[0].split(b"/"))
         paths: dict[Key, list[bytes]] = {}
@@ -258,8 +261,7 @@ class Plan:
             paths.setdefault(key, []).append(path)
         for path, key, held in changed:
             directory, name = held.place
-            lower_key = held.lower_key
-            lower_places = [] if lower_key is None else self._lower_names[lower_key]
+            lower_places = self._lower_names[held.lower_key()]
             names = ([where.path(what) for where, what in lower_places], paths[key])
             source: bytes | None = None
             if key in self._written:
@@ -269,7 +271,8 @@ class Plan:
                 self._pair.begin()
                 entry = self._pair.upper_entry(name, held.stat)
                 self._written[key] = (path, entry)
-            change = Change(ChangeKind.MODIFIED, path, None, entry, (Field.LINKS,), source, names)
+            before = Entry(held.lower, {})
+            change = Change(ChangeKind.MODIFIED, path, before, entry, (Field.LINKS,), source, names)
             yield from self._emit(directory, name, change)
 
     def _emit(self, directory: Directory, name: bytes, change: Change) -> Iterator[Change]:

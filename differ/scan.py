@@ -88,9 +88,7 @@ class Descent:
     def close(self) -> None:
         """Close every directory."""
         while self._fds:
-            fd = self._fds.pop()
-            if fd >= 0:
-                os.close(fd)
+            linux.close_all(self._fds.pop())
 
 
 def _moved() -> OSError:

@@ -7,6 +7,7 @@ import random
 from collections.abc import Callable
 from typing import TypeVar
 
+import pytest
 from hypothesis import HealthCheck, seed, settings
 
 DEEP = os.environ.get("DIFFER_LAWS") == "deep"
@@ -34,3 +35,10 @@ def _tried(test: Test, share: int) -> Test:
     profile = settings.get_profile("deep" if DEEP else "quick")
     test = settings(profile, max_examples=profile.max_examples // share)(test)
     return seed(SEED)(test) if DEEP else test
+
+
+def tell_seed(config: pytest.Config) -> None:
+    """Print what repeats a deep run; pytest shows no stdout of tests that pass."""
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if DEEP and reporter is not None:
+        reporter.write_line(f"DIFFER_LAWS=deep DIFFER_LAWS_SEED={SEED}")

@@ -40,7 +40,7 @@ from .expected import (
 )
 from .generated import Pair, make, pairs, perform
 from .patterns import delete_taken, patterns_for
-from .profiles import law
+from .profiles import law, tell_seed
 from .room import Room, room
 from .trees import T_UPPER
 
@@ -50,8 +50,9 @@ each_style = pytest.mark.parametrize("style", STYLES)
 
 
 @pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def base(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Path:
     """Where examples have their rooms: one directory of a file system that has everything."""
+    tell_seed(pytestconfig)
     return tmp_path_factory.mktemp("laws")
 
 

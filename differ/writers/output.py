@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import errno
 import os
-from stat import S_ISLNK, S_ISREG
+from stat import S_ISDIR, S_ISLNK, S_ISREG
 
 from .. import linux
 from ..apply import UNFINISHED
@@ -87,14 +87,23 @@ class Output:
             raise DifferError("is not empty; name a directory that is, or one that does not exist", self.path)
         self._before = os.fstat(self.fd)
         self._taken = True
+        try:
+            marker = linux.create_file(UNFINISHED, self.fd)
+        except OSError:
+            self._taken = False
+            raise
+        os.close(marker)
         # What is written must not inherit it; the directory gets it back.
         self._acl = linux.remove_xattr(self.fd, DEFAULT_ACL)
-        os.close(linux.create_file(UNFINISHED, self.fd))
 
     def _stage(self) -> None:
         """Make a directory beside the one that is wanted."""
         self._staged = b".differ-" + os.urandom(8).hex().encode()
-        os.mkdir(self._staged, 0o700, dir_fd=self._parent)
+        try:
+            os.mkdir(self._staged, 0o700, dir_fd=self._parent)
+        except OSError:
+            self._staged = None
+            raise
         self.fd = linux.open_directory(self._staged, self._parent)
         self._acl = linux.remove_xattr(self.fd, DEFAULT_ACL)
 
@@ -128,14 +137,11 @@ class Output:
         """
         left = self.path
         try:
-            if self._staged is not None:
+            if self._staged is not None and _is_there(self._staged, self._parent):
                 left = os.path.join(self._above, self._staged)
                 if self.fd >= 0:
                     remove_below(self.fd)
-                try:
-                    os.rmdir(self._staged, dir_fd=self._parent)
-                except FileNotFoundError:
-                    pass
+                os.rmdir(self._staged, dir_fd=self._parent)
             elif self._taken:
                 remove_below(self.fd)
                 self._restore()
@@ -154,9 +160,7 @@ class Output:
             os.utime(self.fd, ns=(self._before.st_atime_ns, self._before.st_mtime_ns))
 
     def _close(self) -> None:
-        for fd in (self.fd, self._parent):
-            if fd >= 0:
-                os.close(fd)
+        linux.close_all(self.fd, self._parent)
         self.fd = self._parent = -1
 
 
@@ -164,7 +168,7 @@ class OutputFile:
     """A file of results that is there whole or not at all.
 
     ``path``: where; written under another name beside it first, unless it is something other than
-    a regular file (a pipe, /dev/stdout), which takes the bytes as they come.
+    a regular file (a pipe, a symbolic link as /dev/stdout), which takes the bytes as they come.
     """
 
     def __init__(self, path: bytes) -> None:
@@ -180,7 +184,10 @@ class OutputFile:
         try:
             self._parent = linux.open_root(self._above or b".")
             try:
-                regular = S_ISREG(os.stat(self._name, dir_fd=self._parent).st_mode)
+                facts = os.stat(self._name, dir_fd=self._parent, follow_symlinks=False)
+                regular = S_ISREG(facts.st_mode)
+                if S_ISDIR(facts.st_mode) or self._name in (b"", b".", b".."):
+                    raise DifferError("is a directory; name a file for the report", self.path)
             except FileNotFoundError:
                 regular = True
             if regular:
@@ -189,7 +196,8 @@ class OutputFile:
                 flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
                 self._fd = os.open(self._staged, flags, 0o666, dir_fd=self._parent)
             else:
-                self._fd = os.open(self._name, os.O_WRONLY | os.O_CLOEXEC, dir_fd=self._parent)
+                flags = os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC
+                self._fd = os.open(self._name, flags, dir_fd=self._parent)
         except OSError as error:
             raise DifferError(f"cannot be written: {os_reason(error)}", self.path) from error
 
@@ -211,9 +219,11 @@ class OutputFile:
     def publish(self) -> None:
         """Give the file its name; raises :class:`DifferError`."""
         self._flush()
-        if self._staged is None:
-            return
         try:
+            fd, self._fd = self._fd, -1
+            os.close(fd)  # some file systems say only now that the disk is full
+            if self._staged is None:
+                return
             os.rename(self._staged, self._name, src_dir_fd=self._parent, dst_dir_fd=self._parent)
         except OSError as error:
             raise DifferError(f"cannot be written: {os_reason(error)}", self.path) from error
@@ -221,12 +231,27 @@ class OutputFile:
 
     def discard(self) -> None:
         """Remove the file, if it was not published, and close everything."""
-        if self._staged is not None and self._fd >= 0:
-            os.unlink(self._staged, dir_fd=self._parent)
-        for fd in (self._fd, self._parent):
-            if fd >= 0:
-                os.close(fd)
-        self._fd = self._parent = -1
+        try:
+            if self._staged is not None and _is_there(self._staged, self._parent):
+                os.unlink(self._staged, dir_fd=self._parent)
+        except OSError as error:
+            left = os.path.join(self._above, self._staged or b"")
+            raise DifferError(f"cannot be removed: {os_reason(error)}", left) from error
+        finally:
+            linux.close_all(self._fd, self._parent)
+            self._fd = self._parent = -1
+
+
+def _is_there(name: bytes, dir_fd: int) -> bool:
+    """Whether a name is still, or already, in a directory.
+
+    A signal may have come between a call and the note that it has returned.
+    """
+    try:
+        os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _check_outside(fd: int, path: bytes, inputs: Iterable[tuple[int, bytes]]) -> None:

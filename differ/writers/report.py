@@ -101,8 +101,9 @@ def _type(entry: Entry) -> str:
 
 def _mtime(entry: Entry) -> str:
     # A string, because no JSON number holds nanoseconds since 1970 exactly.
-    seconds, ns = divmod(entry.stat.st_mtime_ns, 1_000_000_000)
-    return f"{seconds}.{ns:09d}"
+    time = entry.stat.st_mtime_ns
+    seconds, ns = divmod(abs(time), 1_000_000_000)
+    return f"{'-' if time < 0 else ''}{seconds}.{ns:09d}"
 
 
 def _device(entry: Entry) -> str:
