@@ -54,6 +54,9 @@ def make(pair: Pair, lower: Path, upper: Path) -> None:
     else:
         perform(pair.lower, upper, T_LOWER)
     perform(pair.edits, upper, T_UPPER)
+    if pair.shared:
+        # An inode that was written through UPPER, and then replaced there, is LOWER's alone by now.
+        Editor(lower).settle(T_UPPER)
 
 
 def perform(script: list[Step], root: Path, when: Time) -> None:

@@ -301,7 +301,7 @@ UNUSABLE: list[tuple[list[str], str]] = [
     (["/lower", "/upper", "/upper/a"], f"/upper/a: lies in /upper; {OUTSIDE}"),
     (["--report=/none/r", "/lower", "/upper"], "/none/r: cannot be written: No such file or directory"),
     (["--report=/file/r", "/lower", "/upper"], "/file/r: cannot be written: Not a directory"),
-    (["--report=/full", "/lower", "/upper"], "/full: cannot be written: Is a directory"),
+    (["--report=/full", "/lower", "/upper"], "/full: is a directory; name a file for the report"),
     (["--report=/lower/r", "/lower", "/upper"], f"/lower/r: lies in /lower; {OUTSIDE}"),
     (["--report=/upper/a/r", "/lower", "/upper", "/out"], f"/upper/a/r: lies in /upper; {OUTSIDE}"),
 ]
