@@ -75,6 +75,8 @@ class Proof:
                     yield path, "is missing"
                 continue
             view = self._view.stat(name)
+            if not self._style.sockets and S_ISSOCK(upper.st_mode) and S_ISSOCK(view.st_mode):
+                continue
             reasons = self._unequal(name, view, upper)
             if reasons:
                 yield path, ", ".join(reasons)

@@ -18,7 +18,7 @@ def needs_program(name: str) -> pytest.MarkDecorator:
 
 
 @pytest.fixture(autouse=True)
-def _fixed_surroundings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _fixed_surroundings() -> Iterator[None]:
     """The umask and the current directory are the process's, and a run may move the latter."""
     umask = os.umask(0o022)
     here = os.getcwd()

@@ -11,6 +11,7 @@ import inspect
 import json
 import os
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -28,7 +29,7 @@ HARMLESS = {"fsencode", "fsdecode", "fspath", "urandom", "getpid", "geteuid", "s
 
 
 @pytest.fixture
-def disk(fs: FakeFilesystem, monkeypatch: pytest.MonkeyPatch) -> FakeFilesystem:
+def disk(fs: FakeFilesystem) -> Iterator[FakeFilesystem]:
     """A fake disk with the directories /lower and /upper, and a guard around it."""
     joined = FakeOsModule._path_with_dir_fd
 
@@ -44,16 +45,18 @@ def disk(fs: FakeFilesystem, monkeypatch: pytest.MonkeyPatch) -> FakeFilesystem:
         # pyfakefs cannot join a name of bytes to the directory that a descriptor stands for.
         return joined(self, os.fsdecode(path) if isinstance(path, bytes) else path, *rest, **options)
 
-    monkeypatch.setattr(FakeOsModule, "__getattr__", guard)
-    monkeypatch.setattr(FakeOsModule, "_path_with_dir_fd", path_with_dir_fd)
-    # fchdir(2) is chdir(2) on a descriptor, which pyfakefs has.
-    monkeypatch.setattr(FakeOsModule, "fchdir", lambda self, fd: self.chdir(fd), raising=False)
-    for call in ("list", "get", "set", "remove"):
-        # The product takes these from os when it is imported.
-        monkeypatch.setattr(linux, f"_{call}_xattr{'s' * (call == 'list')}", getattr(os, f"{call}xattr"))
-    fs.create_dir("/lower")
-    fs.create_dir("/upper")
-    return fs
+    # Undone before pyfakefs puts the real functions back: it has replaced some of these as well.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FakeOsModule, "__getattr__", guard)
+        patch.setattr(FakeOsModule, "_path_with_dir_fd", path_with_dir_fd)
+        # fchdir(2) is chdir(2) on a descriptor, which pyfakefs has.
+        patch.setattr(FakeOsModule, "fchdir", lambda self, fd: self.chdir(fd), raising=False)
+        for call in ("list", "get", "set", "remove"):
+            # The product takes these from os when it is imported.
+            patch.setattr(linux, f"_{call}_xattr{'s' * (call == 'list')}", getattr(os, f"{call}xattr"))
+        fs.create_dir("/lower")
+        fs.create_dir("/upper")
+        yield fs
 
 
 @pytest.fixture
