@@ -24,9 +24,11 @@ if TYPE_CHECKING:
 
 
 def test_depth_first_by_bytes_with_the_slash_lowest() -> None:
-    upper = {b"a-": file(), b"a": directory({b"z": file(), b"\xff": file(), b"B": file()}), b"a.": file()}
+    upper = {b"a-": file(), b"a": directory({b"z": file(), b"\xff": file(), b"Z": file()}), b"a.": file()}
     changes = [change.path for change in plan({}, upper).changes()]
-    assert changes == [b"a", b"a/B", b"a/z", b"a/\xff", b"a-", b"a."]
+    assert changes == [b"a", b"a/Z", b"a/z", b"a/\xff", b"a-", b"a."]
+    mixed = lines({b"a": file(), b"C": file()}, {b"B": file(), b"c": file()})
+    assert mixed == ["A B", "D C", "D a", "A c"]
 
 
 def test_the_walk_meets_every_name_once_and_stands_where_it_says() -> None:

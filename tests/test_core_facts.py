@@ -173,6 +173,20 @@ def test_other_attributes_end_the_comparison_before_content() -> None:
     assert lower.asked == upper.asked == [("xattrs", b"x")]
 
 
+def test_another_target_ends_the_comparison_before_attributes() -> None:
+    lower, upper = MemoryTree({b"x": symlink(b"a")}), MemoryTree({b"x": symlink(b"b")})
+    (change,) = plan(lower, upper).changes()
+    assert change.fields == ("target",)
+    assert lower.asked == [("target", b"x")]
+
+
+def test_native_reads_nothing_for_a_time_that_is_whole_on_one_side() -> None:
+    lower, upper = MemoryTree({b"x": file(b"1")}), MemoryTree({b"x": file(b"2", mtime_ns=WHOLE)})
+    (change,) = plan(lower, upper, "native", all_fields=True).changes()
+    assert change.fields == ("mtime",)
+    assert lower.asked == upper.asked == [("xattrs", b"x")]
+
+
 def test_an_added_entry_is_asked_once_and_its_content_never() -> None:
     upper = MemoryTree({b"d": directory({b"f": file(b"1"), b"l": symlink(b"f")})})
     assert len(list(plan({}, upper).changes())) == 3

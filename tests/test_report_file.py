@@ -154,6 +154,22 @@ def test_dev_stdout_that_is_a_file(trees: Trees) -> None:
     assert sorted(os.listdir(trees.results)) == ["file", "stdout"]
 
 
+def test_dev_stdout_that_is_a_file_with_something_in_it(trees: Trees) -> None:
+    # As `{ echo before; differ --report /dev/stdout ...; echo after; } > file`.
+    link = trees.results / "stdout"
+    link.symlink_to("/proc/self/fd/1")
+    file = trees.results / "file"
+    with open(file, "w") as stdout:
+        print("before", file=stdout, flush=True)
+        result = run("-q", "--report", link, trees.lower, trees.upper, stdout=stdout)
+        assert result.returncode == 0, result.stderr
+        stdout.seek(0, os.SEEK_END)
+        print("after", file=stdout, flush=True)
+    before, *between, after = file.read_text().splitlines()
+    assert (before, after) == ("before", "after")
+    assert list(map(read, between)) == WANTED
+
+
 def test_dev_null(trees: Trees, run_differ: RunDiffer) -> None:
     assert run_differ("-q", "--report", "/dev/null", trees.lower, trees.upper) == (0, "", "")
     assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
@@ -213,6 +229,21 @@ def test_a_report_inside_an_input_is_refused(
     assert err.count("\n") == 1
     assert sorted(os.listdir(trees.upper)) == ["changed", "d", "new"]
     assert (trees.upper / "changed").read_text() == "2"
+    assert not trees.out.exists()
+
+
+@pytest.mark.parametrize("side", ["lower", "upper"])
+def test_a_report_that_leads_into_an_input_is_refused(
+    trees: Trees, tmp_path: Path, run_differ: RunDiffer, side: str
+) -> None:
+    victim = tmp_path / side / "changed"
+    before = victim.read_text()
+    link = trees.results / "link"
+    link.symlink_to(victim)
+    status, text, err = run_differ("--report", link, trees.lower, trees.upper, trees.out)
+    assert victim.read_text() == before
+    assert (status, text, err.count("\n")) == (2, "", 1)
+    assert err.startswith(f"differ: {link}: lies in {tmp_path / side}; ")
     assert not trees.out.exists()
 
 

@@ -196,10 +196,26 @@ class OutputFile:
                 flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
                 self._fd = os.open(self._staged, flags, 0o666, dir_fd=self._parent)
             else:
-                flags = os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC
-                self._fd = os.open(self._name, flags, dir_fd=self._parent)
+                self._check_target(inputs)
+                if _is_stdout(self._name, self._parent):
+                    # Opened anew it would start at the front of what is there already.
+                    self._fd = os.dup(1)
+                else:
+                    flags = os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC
+                    self._fd = os.open(self._name, flags, dir_fd=self._parent)
         except OSError as error:
             raise DifferError(f"cannot be written: {os_reason(error)}", self.path) from error
+
+    def _check_target(self, inputs: Iterable[tuple[int, bytes]]) -> None:
+        """Refuse a symbolic link that leads into an input."""
+        try:
+            above = linux.open_root(os.path.dirname(os.path.realpath(self.path)))
+        except FileNotFoundError:
+            return  # a pipe, or a file that has no name any more
+        try:
+            _check_outside(above, self.path, inputs)
+        finally:
+            os.close(above)
 
     def write(self, line: str) -> None:
         """Add one line; raises :class:`DifferError`."""
@@ -240,6 +256,15 @@ class OutputFile:
         finally:
             linux.close_all(self._fd, self._parent)
             self._fd = self._parent = -1
+
+
+def _is_stdout(name: bytes, dir_fd: int) -> bool:
+    """Whether a name leads to the file that standard output is."""
+    try:
+        there, stdout = os.stat(name, dir_fd=dir_fd), os.fstat(1)
+    except OSError:
+        return False
+    return (there.st_dev, there.st_ino) == (stdout.st_dev, stdout.st_ino)
 
 
 def _is_there(name: bytes, dir_fd: int) -> bool:
