@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+from stat import S_IFMT
 
 from .linux import next_data, next_hole
 from .model import DifferError, os_reason
@@ -51,8 +52,10 @@ class Comparer:
             right = upper.open(name, upper_stat)
             try:
                 same = self._same(left, right, lower_stat, upper_stat, lower.path, upper.path, name)
-                check_unchanged(left, lower_stat, lower.path(name))
-                check_unchanged(right, upper_stat, upper.path(name))
+                if not is_unchanged(left, lower_stat):
+                    raise changed(lower.path(name))
+                if not is_unchanged(right, upper_stat):
+                    raise changed(upper.path(name))
             except OSError as error:
                 # Which of the two could not be read is not known; either name leads to the place.
                 raise DifferError(f"cannot be compared: {os_reason(error)}", upper.path(name)) from error
@@ -124,16 +127,16 @@ def changed(path: bytes) -> DifferError:
     return DifferError("changed while it was read; run again when nothing writes to the tree", path)
 
 
-def check_unchanged(fd: int, seen: Stat, path: bytes) -> None:
-    """Raise :class:`DifferError` unless the open file is still the one that was ``seen``."""
+def is_unchanged(fd: int, seen: Stat) -> bool:
+    """Whether an open file is still the one that was ``seen``."""
     now = os.fstat(fd)
-    if (
-        now.st_ino != seen.st_ino
-        or now.st_dev != seen.st_dev
-        or now.st_size != seen.st_size
-        or now.st_mtime_ns != seen.st_mtime_ns
-    ):
-        raise changed(path)
+    return (
+        now.st_ino == seen.st_ino
+        and now.st_dev == seen.st_dev
+        and now.st_size == seen.st_size
+        and now.st_mtime_ns == seen.st_mtime_ns
+        and S_IFMT(now.st_mode) == S_IFMT(seen.st_mode)
+    )
 
 
 class Copier:
@@ -171,7 +174,8 @@ class Copier:
                 self._tally.tick()
         if sparse:
             os.ftruncate(target, size)
-        check_unchanged(source, facts, path)
+        if not is_unchanged(source, facts):
+            raise changed(path)
 
     def _some(self, source: int, target: int, offset: int, count: int) -> int:
         while True:

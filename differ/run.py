@@ -6,13 +6,13 @@ import os
 from stat import S_ISREG
 
 from .apply import MergedTree
-from .compare import PROFILES, is_private
+from .compare import PROFILES
 from .content import Comparer, sha256
 from .ignore import IgnoringTree, Patterns
 from .model import ChangeKind, DifferError, Losses, Tally, os_reason, printable
 from .plan import Plan
 from .progress import Progress, size
-from .scan import SCRATCH, DiskTree, EmptyTree
+from .scan import SCRATCH, DiskTree, EmptyTree, is_not_private
 from .verify import Proof
 from .whiteout import STYLES
 from .writers.directory import DirectoryWriter
@@ -51,20 +51,15 @@ DONE, DIFFERS, TROUBLE = 0, 1, 2
 _FAILURES_SHOWN = 10  # paths that a failed proof names before it only counts them
 
 
-def open_tree(path: bytes, wanted: Callable[[str], bool]) -> DiskTree | EmptyTree:
-    """The tree that an argument names; raises :class:`DifferError` if there is none."""
-    return EmptyTree() if path == SCRATCH else DiskTree(path, wanted)
-
-
 def wanted_xattrs(excluded: list[str]) -> Callable[[str], bool]:
     """The predicate for the extended attributes that count: not private, and matching none of the
     globs ``excluded``."""
     if not excluded:
-        return lambda xattr: not is_private(xattr)
+        return is_not_private
     # Imported here because only a run with --xattr-exclude should pay 10 ms for it.
     from fnmatch import fnmatchcase
 
-    return lambda xattr: not is_private(xattr) and not any(fnmatchcase(xattr, glob) for glob in excluded)
+    return lambda xattr: is_not_private(xattr) and not any(fnmatchcase(xattr, glob) for glob in excluded)
 
 
 class _Session:
@@ -90,8 +85,8 @@ class _Session:
         return Progress(how, self.console.err, tally)
 
     def tree(self, path: bytes) -> DiskTree | EmptyTree:
-        """An input."""
-        tree = open_tree(path, self.wanted)
+        """An input; raises :class:`DifferError` if there is none."""
+        tree: DiskTree | EmptyTree = EmptyTree() if path == SCRATCH else DiskTree(path, self.wanted)
         self.trees.append(tree)
         return tree
 
@@ -149,10 +144,14 @@ def run_diff(options: Options, console: Console) -> int:
 
     Returns an exit status.  Raises :class:`DifferError` for trouble; nothing half-written is left then.
     """
+    return _run(_diff, options, console)
+
+
+def _run(body: Callable[[_Session, Options], int], options: Options, console: Console) -> int:
     session = _Session(options, console)
     failed = True
     try:
-        status = _diff(session, options)
+        status = body(session, options)
         failed = False
         return status
     finally:
@@ -197,8 +196,10 @@ def _diff(session: _Session, options: Options) -> int:
             writer.write(change)
     proved = None
     if writer is not None:
-        written = _publish(session, writer)
+        output = _publish(session, writer)
         if options.verify:
+            written = DiskTree(output.path, session.wanted, os.dup(output.fd))
+            session.trees.append(written)
             merged = MergedTree(session.reader(lower), written, style)
             proved = _prove(session, merged, seen(merged), seen(session.reader(upper)), style)
     if session.report is not None:
@@ -241,16 +242,14 @@ def _writer(
     return writer
 
 
-def _publish(session: _Session, writer: DirectoryWriter) -> DiskTree:
-    """Give OUT its last touch and its name; what has been written."""
+def _publish(session: _Session, writer: DirectoryWriter) -> Output:
+    """Give OUT its last touch and its name."""
     output = session.output
     if output is None:
         raise AssertionError("a writer without an output directory")
     writer.finish()
-    written = DiskTree(output.path, session.wanted, os.dup(output.fd))
-    session.trees.append(written)
     output.publish()
-    return written
+    return output
 
 
 def _prove(session: _Session, merged: MergedTree, view: Tree, upper: Tree, style: Style) -> bool:
@@ -299,17 +298,10 @@ def run_apply(options: Options, console: Console) -> int:
 
     Returns an exit status.  Raises :class:`DifferError` for trouble; nothing half-written is left then.
     """
-    session = _Session(options, console)
-    failed = True
-    try:
-        _apply(session, options)
-        failed = False
-        return DONE
-    finally:
-        session.close(failed)
+    return _run(_apply, options, console)
 
 
-def _apply(session: _Session, options: Options) -> None:
+def _apply(session: _Session, options: Options) -> int:
     style = STYLES[options.whiteout]
     lower = session.tree(options.lower)
     changes = DiskTree(options.upper, session.wanted)
@@ -330,3 +322,4 @@ def _apply(session: _Session, options: Options) -> None:
     session.warn_of_losses()
     if not options.quiet:
         session.say(f"{count} entries, {size(session.tally.written)} written")
+    return DONE

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import errno
 import os
-from stat import S_ISREG
 
 from . import linux
 from .compare import is_private
-from .content import changed
+from .content import changed, is_unchanged
 from .model import DifferError, os_reason
 
 TYPE_CHECKING = False
@@ -210,13 +209,7 @@ class DiskTree:
             fd = linux.open_file(name, self._descent.fd)
         except OSError as error:
             raise self._unreadable(error, name) from error
-        now = os.fstat(fd)
-        if (
-            _inode(now) != _inode(facts)
-            or now.st_size != facts.st_size
-            or now.st_mtime_ns != facts.st_mtime_ns
-            or not S_ISREG(now.st_mode)
-        ):
+        if not is_unchanged(fd, facts):
             os.close(fd)
             raise changed(self.path(name))
         return fd
@@ -234,8 +227,8 @@ class DiskTree:
         return DifferError(f"cannot be read: {os_reason(error)}", self.path(name))
 
 
-def seek(tree: Tree, standing: list[bytes], parents: list[bytes]) -> None:
-    """Move ``tree`` from the directory ``standing`` to the directory ``parents``."""
+def seek(tree: Tree | Descent, standing: list[bytes], parents: list[bytes]) -> None:
+    """Move a tree or a descent from the directory ``standing`` to the directory ``parents``."""
     up, down = steps(standing, parents)
     for _ in range(up):
         tree.leave()

@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 from stat import S_IFMT, S_IMODE, S_ISBLK, S_ISCHR, S_ISDIR, S_ISLNK, S_ISREG, S_ISSOCK
 
-from .content import check_unchanged
+from .content import changed, is_unchanged
 from .model import TYPE_NAMES, DifferError, os_reason
 
 TYPE_CHECKING = False
@@ -153,7 +153,8 @@ class Proof:
                     self._tally.tick()
                     if not one:
                         break
-                check_unchanged(right, upper, self._upper.path(name))
+                if not is_unchanged(right, upper):
+                    raise changed(self._upper.path(name))
             except OSError as error:
                 raise DifferError(f"cannot be read: {os_reason(error)}", self._upper.path(name)) from error
             finally:

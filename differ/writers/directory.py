@@ -15,7 +15,7 @@ from stat import S_IFMT, S_IMODE, S_ISBLK, S_ISCHR, S_ISDIR, S_ISLNK, S_ISREG
 from .. import linux
 from ..content import Copier
 from ..model import ChangeKind, DifferError, os_reason
-from ..scan import Descent, steps
+from ..scan import Descent, seek, steps
 from ..whiteout import Marker
 
 TYPE_CHECKING = False
@@ -168,11 +168,7 @@ class DirectoryWriter:
             return
         *parents, source_name = source.split(b"/")
         descent = self._link_sources
-        up, down = steps(descent.names, parents)
-        for _ in range(up):
-            descent.leave()
-        for parent in down:
-            descent.enter(parent)
+        seek(descent, descent.names, parents)
         os.link(source_name, name, src_dir_fd=descent.fd, dst_dir_fd=self._descent.fd, follow_symlinks=False)
 
     def _remove(self, name: bytes, path: bytes) -> None:

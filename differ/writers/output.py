@@ -98,7 +98,7 @@ class Output:
 
     def _stage(self) -> None:
         """Make a directory beside the one that is wanted."""
-        self._staged = b".differ-" + os.urandom(8).hex().encode()
+        self._staged = _staged_name()
         try:
             os.mkdir(self._staged, 0o700, dir_fd=self._parent)
         except OSError:
@@ -192,7 +192,7 @@ class OutputFile:
                 regular = True
             if regular:
                 _check_outside(self._parent, self.path, inputs)
-                self._staged = b".differ-" + os.urandom(8).hex().encode()
+                self._staged = _staged_name()
                 flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
                 self._fd = os.open(self._staged, flags, 0o666, dir_fd=self._parent)
             else:
@@ -256,6 +256,11 @@ class OutputFile:
         finally:
             linux.close_all(self._fd, self._parent)
             self._fd = self._parent = -1
+
+
+def _staged_name() -> bytes:
+    """What a result is called until it has its own name."""
+    return b".differ-" + os.urandom(8).hex().encode()
 
 
 def _is_stdout(name: bytes, dir_fd: int) -> bool:

@@ -81,9 +81,8 @@ def _values(field: str, change: Change) -> list[object]:
     if field == Field.XATTRS and change.lower is not None and change.upper is not None:
         lower, upper = change.lower.xattrs, change.upper.xattrs
         differ = sorted(name for name in {*lower, *upper} if lower.get(name) != upper.get(name))
-        return [
-            {_name(name): _base64(side[name]) for name in differ if name in side} for side in (lower, upper)
-        ]
+        # Bytes of a name that are no text are lone surrogates, which JSON escapes without loss.
+        return [{name: _base64(side[name]) for name in differ if name in side} for side in (lower, upper)]
     if field == Field.TARGET:
         return [
             None if entry is None or entry.target is None else _text("target", entry.target)
@@ -132,12 +131,6 @@ def _text(key: str, name: bytes) -> Json:
         return {key: name.decode("utf-8")}
     except UnicodeDecodeError:
         return {key: name.decode("utf-8", "replace"), f"{key}_base64": _base64(name)}
-
-
-def _name(xattr: str) -> str:
-    # Attribute names come from os.listxattr, with bytes that are no text as lone surrogates; in
-    # JSON these are \udcXX escapes, which is lossless too.
-    return xattr
 
 
 def _base64(value: bytes) -> str:
