@@ -3,10 +3,12 @@ r"""Names that count as absent on both sides.
 The patterns are those of a .dockerignore file (Dockerfile reference, ".dockerignore file"): rooted,
 ``*`` and ``?`` within a name, ``**`` over any number of directories, ``[a-z]``, ``\`` escapes, and
 ``!`` brings back what an earlier pattern took.  A pattern takes what is below a directory it
-matches.  The last pattern that matches decides.
+matches.  The last pattern that matches decides.  Where the reference is silent, what
+moby/patternmatcher does is the rule: ``**.pyc`` is any name with that end, ``[^x]`` may be a slash.
 
 A tree with names taken out must still be a tree: a directory that a pattern takes stays as long as
-something below it is brought back by a ``!`` pattern.
+something below it is brought back by a ``!`` pattern.  It then stays on both sides, if both have
+it: were it gone from one, its removal would remove what the pattern takes from the other.
 """
 
 from __future__ import annotations
@@ -51,6 +53,9 @@ class Patterns:
         return False
 
 
+_SPECIAL = frozenset("*?[]\\")
+
+
 def _expression(pattern: str, body: str) -> re.Pattern[str] | None:
     # Imported here because only a run with --ignore should pay 10 ms for it.
     import re
@@ -70,10 +75,10 @@ def _expression(pattern: str, body: str) -> re.Pattern[str] | None:
     at = 0
     while at < len(body):
         if body.startswith("**", at):
-            at += 2
-            if body.startswith("/", at):
-                at += 1
-            out.append(".*" if at >= len(body) else "(?:.*/)?")
+            rest = body[at + 2 :]
+            any_end = at == 0 and rest[:1] != "/" and _SPECIAL.isdisjoint(rest)
+            at += 3 if rest.startswith("/") else 2
+            out.append(".*" if at >= len(body) or any_end else "(?:.*/)?")
             continue
         character = body[at]
         at += 1
@@ -114,7 +119,7 @@ def _character_class(pattern: str, body: str, at: int) -> tuple[str, int]:
         if low > high:
             raise DifferError(f"--ignore {pattern!r}: the range {low}-{high} runs backwards")
         members.append(f"{re.escape(low)}-{re.escape(high)}")
-    return f"(?!/)[{'^' if negated else ''}{''.join(members)}]", at + 1
+    return f"[{'^' if negated else ''}{''.join(members)}]", at + 1
 
 
 def _class_member(pattern: str, body: str, at: int) -> tuple[str, int]:
@@ -134,6 +139,7 @@ class IgnoringTree:
     def __init__(self, tree: Tree, patterns: Patterns) -> None:
         self._tree = tree
         self._patterns = patterns
+        self._other = self
         self._parents: list[bytes] = []
         self.stat = tree.stat
         self.xattrs = tree.xattrs
@@ -143,10 +149,20 @@ class IgnoringTree:
         self.depth = tree.depth
         self.close = tree.close
 
+    @classmethod
+    def pair(cls, lower: Tree, upper: Tree, patterns: Patterns) -> tuple[IgnoringTree, IgnoringTree]:
+        """Two trees that are walked together: what one keeps, the other does."""
+        left, right = cls(lower, patterns), cls(upper, patterns)
+        left._other, right._other = right, left
+        return left, right
+
     def names(self) -> list[bytes]:
         """The names that are left, in byte order."""
         names = self._tree.names()
-        return [name for name in names if not self._is_taken(name)]
+        taken = {name for name in names if self._patterns.take(self._below(name))}
+        if taken and self._patterns.brings_back:
+            taken -= self._held(taken)
+        return [name for name in names if name not in taken]
 
     def enter(self, name: bytes, seen: Stat | None = None) -> None:
         """Step into the directory ``name``."""
@@ -163,20 +179,30 @@ class IgnoringTree:
         self._tree.seek(parents)
         self._parents = list(parents)
 
-    def _is_taken(self, name: bytes) -> bool:
-        path = b"/".join([*self._parents, name])
-        if not self._patterns.take(path):
-            return False
-        return not (self._patterns.brings_back and self._holds_kept(path, name))
+    def _below(self, name: bytes) -> bytes:
+        return b"/".join([*self._parents, name])
 
-    def _holds_kept(self, path: bytes, name: bytes) -> bool:
+    def _held(self, taken: set[bytes]) -> set[bytes]:
+        """Those of the names ``taken`` whose directories hold something that is not, on either side."""
+        held = set()
+        other = self._other
+        there = other._tree.names() if other._parents == self._parents else []
+        shared = taken.intersection(there)
+        for name in taken:
+            if not S_ISDIR(self.stat(name).st_mode):
+                continue
+            if self._holds_kept(name) or (name in shared and other._holds_kept(name)):
+                held.add(name)
+        return held
+
+    def _holds_kept(self, name: bytes) -> bool:
         """Whether anything below the directory ``name`` is not taken."""
         tree = self._tree
         facts = tree.stat(name)
         if not S_ISDIR(facts.st_mode):
             return False
         tree.enter(name, facts)
-        stack = [(path, iter(tree.names()))]
+        stack = [(self._below(name), iter(tree.names()))]
         found = False
         while stack and not found:
             above, names = stack[-1]

@@ -19,11 +19,13 @@ _CLEAR = "\r\x1b[K"
 class Progress:
     """Shows what a run has done so far.
 
+    ``name``: the command's name, in front of every line.
     ``how``: ``line`` for one line that changes, ``plain`` for a line now and then, ``none``.
     ``write``: puts text on stderr.  ``tally``: what to show; its ``tick`` is taken over.
     """
 
-    def __init__(self, how: str, write: Callable[[str], None], tally: Tally) -> None:
+    def __init__(self, name: str, how: str, write: Callable[[str], None], tally: Tally) -> None:
+        self._name = name
         self._write = write
         self._tally = tally
         self._line = how == "line"
@@ -40,9 +42,8 @@ class Progress:
             return
         self._next = now + self._every
         tally = self._tally
-        text = (
-            f"differ: {tally.entries} names, {size(tally.compared)} compared, {size(tally.written)} written"
-        )
+        done = f"{tally.entries} names, {size(tally.compared)} compared, {size(tally.written)} written"
+        text = f"{self._name}: {done}"
         self._write(_CLEAR + text if self._line else text + "\n")
         self._shown = self._line
 

@@ -82,7 +82,7 @@ class _Session:
     def show(self, tally: Tally) -> Progress:
         """Progress of what ``tally`` counts."""
         how = "none" if self.options.quiet else self.console.progress(self.options.progress)
-        return Progress(how, self.console.err, tally)
+        return Progress(self.console.name, how, self.console.err, tally)
 
     def tree(self, path: bytes) -> DiskTree | EmptyTree:
         """An input; raises :class:`DifferError` if there is none."""
@@ -166,8 +166,8 @@ def _diff(session: _Session, options: Options) -> int:
     inputs = _inputs(lower, upper)
     patterns = Patterns(options.ignore)
 
-    def seen(tree: Tree) -> Tree:
-        return IgnoringTree(tree, patterns) if options.ignore else tree
+    def seen(left: Tree, right: Tree) -> tuple[Tree, Tree]:
+        return IgnoringTree.pair(left, right, patterns) if options.ignore else (left, right)
 
     # Without OUT the list is the result; -v wants it as well.
     listing = options.verbose or (options.out is None and options.report != "-" and not options.quiet)
@@ -175,8 +175,7 @@ def _diff(session: _Session, options: Options) -> int:
     writer = None if options.out is None else _writer(session, session.reader(upper), inputs, style)
     digests = _digests(session.reader(lower), session.reader(upper)) if options.digest else None
     plan = Plan(
-        seen(lower),
-        seen(upper),
+        *seen(lower, upper),
         Comparer(tally).same,
         profile,
         style,
@@ -201,7 +200,7 @@ def _diff(session: _Session, options: Options) -> int:
             written = DiskTree(output.path, session.wanted, os.dup(output.fd))
             session.trees.append(written)
             merged = MergedTree(session.reader(lower), written, style)
-            proved = _prove(session, merged, seen(merged), seen(session.reader(upper)), style)
+            proved = _prove(session, merged, *seen(merged, session.reader(upper)), style)
     if session.report is not None:
         session.report.publish()
     session.warn_of_losses()

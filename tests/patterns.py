@@ -33,6 +33,7 @@ def _pattern(path: bytes) -> st.SearchStrategy[str]:
         f"/./{exact}/",
         f"{exact}/*",
         f"{exact}/**",
+        f"*/{last}",
         f"**/{last}",
         f"{parts[0]}/**/{last}",
         "/".join([*parts[:-1], "*"]),
@@ -78,22 +79,40 @@ def _name_matches(wanted: str, name: str) -> bool:
     return wanted[0] in ("?", name[0]) and _name_matches(wanted[1:], name[1:])
 
 
-def delete_taken(root: Path, patterns: list[str]) -> None:
-    """Delete what the patterns take; a directory stays if it holds something that they do not take."""
-    _delete(os.fsencode(root), b"", patterns)
+def delete_taken(lower: Path, upper: Path, patterns: list[str]) -> None:
+    """Delete what the patterns take on both sides.
+
+    A directory stays if it holds something that they do not take.  If it is one on both sides and
+    stays on one of them, it stays on the other too.
+    """
+    sides = [_directories(os.fsencode(root), patterns) for root in (lower, upper)]
+    kept = {path for directories in sides for path, holds in directories.items() if holds}
+    for root, directories in zip((lower, upper), sides):
+        both = kept.intersection(*sides)
+        _delete(os.fsencode(root), b"", patterns, {path for path in directories if directories[path]} | both)
 
 
-def _delete(directory: bytes, above: bytes, patterns: list[str]) -> bool:
-    """Whether anything in the directory is left."""
+def _directories(root: bytes, patterns: list[str]) -> dict[bytes, bool]:
+    """Every directory below the root, and whether it holds something that the patterns do not take."""
+    found: dict[bytes, bool] = {}
+    for above, directories, files in os.walk(root):
+        for name in directories + files:
+            path = os.path.relpath(os.path.join(above, name), root)
+            if name in directories and not os.path.islink(os.path.join(above, name)):
+                found.setdefault(path, False)
+            if not is_taken(patterns, os.fsdecode(path)):
+                parts = path.split(b"/")
+                found.update((b"/".join(parts[:count]), True) for count in range(1, len(parts)))
+    return found
+
+
+def _delete(directory: bytes, above: bytes, patterns: list[str], stay: set[bytes]) -> None:
     facts = os.lstat(directory)
-    left = False
     for name in os.listdir(directory):
         inner, path = os.path.join(directory, name), above + name
         is_dir = stat.S_ISDIR(os.lstat(inner).st_mode)
-        holds = is_dir and _delete(inner, path + b"/", patterns)
-        if not holds and is_taken(patterns, os.fsdecode(path)):
+        if path not in stay and is_taken(patterns, os.fsdecode(path)):
             shutil.rmtree(inner) if is_dir else os.unlink(inner)
-        else:
-            left = True
+        elif is_dir:
+            _delete(inner, path + b"/", patterns, stay)
     os.utime(directory, ns=(facts.st_atime_ns, facts.st_mtime_ns))
-    return left

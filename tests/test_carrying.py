@@ -311,6 +311,7 @@ def test_a_directory_written_into_twice(tmp_path: Path, run_differ: RunDiffer) -
             t.rm("d/b")
             t.link("d/a", "d/b")
             t.file("d/new", "2", mtime=A)
+            t.file("e", "later", mtime=A)
         t.meta("d", mode=0, uid=5, xattrs={DEFAULT: ACL_755}, mtime=B)
     status, _, err = run_differ("--verify", lower, upper, out)
     assert status == 0, err

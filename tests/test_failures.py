@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from .command import Trees, differ, ended
-from .conftest import needs_root
+from .conftest import RunDiffer, needs_root
 from .trees import read_tree
 
 
@@ -172,6 +172,30 @@ def test_a_killed_run_leaves_an_existing_out_marked(held: Held, trees: Trees) ->
         )
     assert read_tree(trees.out) == before
     assert not (trees.place / "applied").exists()
+
+
+@pytest.mark.parametrize("existing", [False, True])
+@pytest.mark.parametrize("apply", [False, True])
+def test_a_killed_run_is_no_input(trees: Trees, run_differ: RunDiffer, existing: bool, apply: bool) -> None:
+    """Its mark would make a whole result look like an unfinished one."""
+    if existing:
+        trees.out.mkdir()
+    (trees.upper / ".differ-unfinished").touch()
+    (trees.upper / "sub").mkdir()
+    (trees.upper / "sub/.differ-unfinished").touch()
+    sides = (trees.upper, trees.lower) if apply else (trees.lower, trees.upper)
+    result = run_differ(*sides, trees.out, apply=apply)
+    assert result == (
+        2,
+        "",
+        f"{'differ-apply' if apply else 'differ'}: .differ-unfinished: no result can hold a file of this name,"
+        " which marks an unfinished one; remove it, or leave it out with --ignore\n",
+    )
+    assert not trees.out.exists() or not list(trees.out.iterdir())
+    if not apply:
+        status, _, err = run_differ("--verify", "--ignore", ".differ-unfinished", *sides, trees.out)
+        assert status == 0, err
+        assert (trees.out / "sub/.differ-unfinished").exists()
 
 
 # ---------------------------------------------------------------- a disk that is full

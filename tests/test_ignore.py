@@ -41,6 +41,10 @@ TAKEN: list[tuple[str, list[bytes], list[bytes]]] = [
     ("**", [b"a", b"a/b", b".a/b"], []),
     ("**/", [b"a", b"a/b"], []),
     ("**/x", [b"x", b"d/x", b"d/e/x", b"d/x/y", b"d\n/x"], [b"dx", b"d/xy"]),
+    ("**.o", [b"a.o", b"d/a.o", b".o", b"d/.o"], [b"d/a.oo", b"o"]),
+    ("**a?", [b"ab", b"d/ab"], [b"dab"]),
+    ("**\\a", [b"a", b"d/a"], [b"da"]),
+    ("a**.o", [b"a.o", b"ab/.o"], [b"ab.o", b"d/a.o"]),
     ("**/*.o", [b"a.o", b"d/a.o", b"d/e/.o"], [b"d/a.oo"]),
     ("d/**", [b"d/x", b"d/e/x"], [b"d", b"dx"]),
     ("a/**/b", [b"a/b", b"a/x/b", b"a/x/y/b", b"a/x/b/c"], [b"ab", b"a/xb", b"x/a/b"]),
@@ -50,7 +54,7 @@ TAKEN: list[tuple[str, list[bytes], list[bytes]]] = [
     ("[a-c]x", [b"ax", b"cx"], [b"dx", b"x"]),
     ("[a-cx-z]", [b"b", b"y"], [b"d", b"-"]),
     ("[^a-c]", [b"d", b"\n", b"^"], [b"a", b"dd"]),
-    ("d[^x]y", [b"d.y"], [b"dxy"]),
+    ("d[^x]y", [b"d.y", b"d/y"], [b"dxy"]),
     ("[!a]", [b"!", b"a"], [b"b"]),
     ("[a^]", [b"a", b"^"], [b"b"]),
     ("[\\]a]", [b"]", b"a"], [b"\\"]),
@@ -189,6 +193,45 @@ def test_an_exception_reaches_both_sides(trees: Trees, run_differ: RunDiffer) ->
     status, _, err = run_differ("--verify", *patterns, lower, upper, out)
     assert status == 0, err
     assert names(out) == ["d", "d/.wh.gone", "d/keep"]
+
+
+KEEP = ("--ignore", "d", "--ignore", "!**/keep")
+
+
+def test_what_is_brought_back_in_lower_keeps_the_directory_in_upper(
+    trees: Trees, run_differ: RunDiffer
+) -> None:
+    """Else its whiteout would remove what the patterns take, which UPPER still has."""
+    lower, upper, out = trees
+    tree(lower, "d/x", "d/e/x", "d/e/keep")
+    tree(upper, "d/x", "d/e/x")
+    status, _, err = run_differ("--verify", *KEEP, lower, upper, out)
+    assert status == 0, err
+    assert names(out) == ["d", "d/e", "d/e/.wh.keep"]
+    assert run_differ(lower, out, out.parent / "merged", apply=True)[0] == 0
+    assert names(out.parent / "merged") == names(upper)
+
+
+def test_what_is_brought_back_in_upper_keeps_the_directory_in_lower(
+    trees: Trees, run_differ: RunDiffer
+) -> None:
+    lower, upper, out = trees
+    tree(lower, "d/x", "d/e/x")
+    tree(upper, "d/x", "d/e/x", "d/e/keep")
+    status, text, err = run_differ("-v", "--verify", *KEEP, lower, upper, out)
+    assert (status, text) == (0, "A d/e/keep\n"), err
+    assert names(out) == ["d", "d/e", "d/e/keep"]
+
+
+def test_what_is_brought_back_keeps_no_directory_that_is_none_on_the_other_side(
+    trees: Trees, run_differ: RunDiffer
+) -> None:
+    lower, upper, out = trees
+    tree(lower, "d/e/x", "d/e/keep", "d/f")
+    tree(upper, "d/e", "d/f/keep")
+    status, _, err = run_differ("--verify", *KEEP, lower, upper, out)
+    assert status == 0, err
+    assert names(out) == ["d", "d/.wh.e", "d/f", "d/f/keep"]
 
 
 def test_a_removed_directory_goes_with_what_was_ignored_in_it(trees: Trees, run_differ: RunDiffer) -> None:

@@ -106,6 +106,21 @@ def test_a_hole_equals_zeros(tmp_path: Path, run_differ: RunDiffer) -> None:
         assert run_differ("--exit-code", *trees)[:2] == (1, "M x  content\n")
 
 
+@pytest.mark.parametrize("last", [b"1", b"2"])
+def test_a_file_system_that_reads_in_pieces(
+    last: bytes, tmp_path: Path, run_differ: RunDiffer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As some network file systems do; read(2) may always give less than it was asked for.
+    lower, upper, _ = pair(tmp_path)
+    for side, byte in ((lower, b"1"), (upper, last)):
+        (side / "x").write_bytes(b"0" * 400_000 + byte)
+        os.utime(side / "x", (1, 1))
+    real = os.preadv
+    monkeypatch.setattr(os, "preadv", lambda fd, buffers, at: real(fd, [memoryview(buffers[0])[:70_001]], at))
+    status, text, _ = run_differ("--exit-code", lower, upper)
+    assert (status, text) == ((0, "") if last == b"1" else (1, "M x  content\n"))
+
+
 # ---------------------------------------------------------------- paths
 
 

@@ -15,7 +15,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from differ.apply import MergedTree
@@ -38,13 +38,19 @@ from .expected import (
     names_of_inodes,
     result,
 )
-from .generated import Pair, make, pairs, perform
+from .generated import Pair, Step, make, pairs, perform
 from .patterns import delete_taken, patterns_for
-from .profiles import law, tell_seed
+from .profiles import law, law_of_all_styles, tell_seed
 from .room import Room, room
-from .trees import T_UPPER
+from .trees import T_UPPER, Z
 
 pytestmark = needs_root
+
+TWO_LINKS = [
+    Step("file", (b"a", b"x"), {"mtime": Z}),
+    Step("link", (b"a", b"b"), {}),
+    Step("file", (b"c", b"x"), {"mtime": Z}),
+]
 
 each_style = pytest.mark.parametrize("style", STYLES)
 
@@ -89,8 +95,10 @@ def has_holes(path: Path) -> bool:
     return stat.S_ISREG(facts.st_mode) and facts.st_blocks * 512 < facts.st_size
 
 
-@law
+@law_of_all_styles
 @given(pair=pairs(zero_device=False))
+@example(Pair(TWO_LINKS, [Step("again", (b"b",), {})], shared=False))
+@example(Pair(TWO_LINKS, [Step("join", (b"c", b"b"), {})], shared=False))
 def test_a_proof_fails_exactly_when_something_differs(base: Path, pair: Pair) -> None:
     """UPPER gets one more edit after the difference was written."""
     with built(pair._replace(edits=pair.edits[:-1]), base, "overlay") as place:
@@ -179,8 +187,7 @@ def test_ignored_is_the_same_as_deleted(style: str, base: Path, data: st.DataObj
     with built(pair, base, style) as place:
         place.write(style, "--verify", "--report", str(place.path / "report"), *options, out="ignored")
         reports.append((place.path / "report").read_bytes())
-        for side in ("lower", "upper"):
-            delete_taken(place.path / side, patterns)
+        delete_taken(place.path / "lower", place.path / "upper", patterns)
         place.write(style, "--report", str(place.path / "report"), out="deleted")
         reports.append((place.path / "report").read_bytes())
         assert in_order(place.rows("ignored")) == in_order(place.rows("deleted"))
@@ -188,7 +195,7 @@ def test_ignored_is_the_same_as_deleted(style: str, base: Path, data: st.DataObj
 
 
 @given(name=st.binary(min_size=1, max_size=255).filter(lambda name: not {0, 47} & set(name)))
-@law
+@law_of_all_styles
 def test_a_marker_is_read_as_what_it_removes_and_nothing_else_is(name: bytes) -> None:
     if name in (b".", b".."):
         return

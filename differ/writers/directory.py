@@ -13,6 +13,7 @@ import os
 from stat import S_IFMT, S_IMODE, S_ISBLK, S_ISCHR, S_ISDIR, S_ISLNK, S_ISREG
 
 from .. import linux
+from ..apply import UNFINISHED
 from ..content import Copier
 from ..model import ChangeKind, DifferError, os_reason
 from ..scan import Descent, seek, steps
@@ -29,6 +30,8 @@ _OWNER_ALL = 0o700
 _SET_ID = 0o6000
 # Between these times (ns) no file system in use clamps what it is given: 1970 and 2038.
 _SAFE_TIMES = range(2**31 * 1_000_000_000)
+# Linux knows of no unit between this one and a nanosecond (NTFS and CIFS count in 100 ns).
+_COARSE = 100
 
 
 class _Again:
@@ -65,6 +68,9 @@ class DirectoryWriter:
         # What each open directory below the root is given when it is left.
         self._pending: list[Entry | _Again] = []
         self._not_made: set[bytes] = set()
+        # Some file systems cut times to whole seconds.  Until one has been seen not to, every time
+        # is read back.
+        self._fine_times = False
 
     def write(self, change: Change) -> None:
         """Write one change; the stream's contract (plan.py) says what has been written before.
@@ -72,6 +78,12 @@ class DirectoryWriter:
         Raises :class:`DifferError`, which names the path.
         """
         *parents, name = change.path.split(b"/")
+        if change.path == UNFINISHED and change.kind != ChangeKind.REMOVED:
+            raise DifferError(
+                "no result can hold a file of this name, which marks an unfinished one;"
+                " remove it, or leave it out with --ignore",
+                change.path,
+            )
         try:
             self._go(parents)
             if change.kind == ChangeKind.REMOVED:
@@ -225,8 +237,8 @@ class DirectoryWriter:
             if not attribute.startswith("user."):
                 self._xattr(fd, attribute, value, path)
         os.utime(fd, ns=(facts.st_mtime_ns, facts.st_mtime_ns))
-        if facts.st_mtime_ns not in _SAFE_TIMES and os.fstat(fd).st_mtime_ns != facts.st_mtime_ns:
-            self._losses.add("times", path, "outside the range of the file system")
+        if not (self._fine_times and facts.st_mtime_ns in _SAFE_TIMES):
+            self._check_time(os.fstat(fd).st_mtime_ns, facts.st_mtime_ns, path)
 
     def _settle_name(self, name: bytes, entry: Entry, path: bytes) -> None:
         """Give a symbolic link, device, FIFO or socket its facts, by its name: it is never opened."""
@@ -244,10 +256,16 @@ class DirectoryWriter:
         for attribute, value in entry.xattrs.items():
             self._xattr(name, attribute, value, path)
         os.utime(name, ns=(facts.st_mtime_ns, facts.st_mtime_ns), dir_fd=dir_fd, follow_symlinks=False)
-        if facts.st_mtime_ns not in _SAFE_TIMES:
+        if not (self._fine_times and facts.st_mtime_ns in _SAFE_TIMES):
             now = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
-            if now.st_mtime_ns != facts.st_mtime_ns:
-                self._losses.add("times", path, "outside the range of the file system")
+            self._check_time(now.st_mtime_ns, facts.st_mtime_ns, path)
+
+    def _check_time(self, now: int, wanted: int, path: bytes) -> None:
+        """Count a time (ns) that the file system has not kept; note what its being kept proves."""
+        if now != wanted:
+            self._losses.add("times", path, "outside the range of the file system, or finer than it keeps")
+        elif wanted % _COARSE:
+            self._fine_times = True
 
     def _own(self, file: int | bytes, uid: int, gid: int) -> str | None:
         """Give a file its owner, or at least its group; why not, if the kernel refuses."""
