@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test test-quick check fmt laws memory clean
+.PHONY: help demo test test-quick test-programs test-image bin pyz image check fmt laws memory startup clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -13,13 +13,52 @@ help:
 demo: $(VENV)/installed
 	@docs/demo.sh $(BIN)
 
-## make test        everything that CI runs; as root with the tests that need root
+## make test        the tests; as root with those that need root, with CI=true with the two below
 test: packages-test $(VENV)/installed-test
-	$(BIN)/pytest
+	$(BIN)/pytest -m "not image"
+ifeq ($(CI),true)
+test: test-programs test-image
+endif
 
 ## make test-quick  without the Debian and PyPI trees, a minute shorter
 test-quick: $(VENV)/installed-test
-	$(BIN)/pytest -m "not real"
+	$(BIN)/pytest -m "not real and not image"
+
+## make test-programs  the command line's tests on the .pyz and on the static program
+test-programs: $(VENV)/installed-test pyz bin
+	DIFFER_PROGRAMS=build/pyz/bin $(BIN)/pytest -m "cli and not inside"
+	DIFFER_PROGRAMS=dist/bin $(BIN)/pytest -m "cli and not inside"
+
+## make test-image  the image on Docker 20.10, Docker 26.1 and buildah (as root; Debian only)
+test-image: $(VENV)/installed-test
+	$(BIN)/pytest -m image
+
+## make bin         the static program, as dist/bin/differ and dist/bin/differ-apply
+bin: packages-bin
+	container/build.sh dist/bin/differ
+	ln -f dist/bin/differ dist/bin/differ-apply
+
+## make pyz         one file for any Python 3.11 or newer, as dist/differ.pyz and dist/differ-apply.pyz
+pyz: packages
+	rm -rf build/pyz
+	mkdir -p build/pyz/tree build/pyz/bin dist
+	cp -r differ container/__main__.py build/pyz/tree
+	find build/pyz/tree -name __pycache__ -prune -exec rm -r {} +
+	find build/pyz/tree -exec touch -d 1980-01-01T00:00:00Z {} +
+	TZ=UTC $(PYTHON) -m zipapp -c -p '/usr/bin/env python3' -o dist/differ.pyz build/pyz/tree
+	chmod 755 dist/differ.pyz
+	ln -f dist/differ.pyz dist/differ-apply.pyz
+	ln dist/differ.pyz build/pyz/bin/differ
+	ln dist/differ.pyz build/pyz/bin/differ-apply
+
+## make image       the runner image, with docker (DOCKER, IMAGE and BUILD_FLAGS may be given)
+DOCKER ?= docker
+IMAGE ?= differ
+image:
+	DOCKER_BUILDKIT=1 $(DOCKER) build $(BUILD_FLAGS) -f container/Dockerfile -t $(IMAGE) \
+	    --build-arg VERSION="$$(sed -n 's/^__version__ = "\(.*\)"/\1/p' differ/__init__.py)" \
+	    --build-arg REVISION="$$(git rev-parse HEAD)" \
+	    --build-arg SOURCE="$$(git config --get remote.origin.url || echo unknown)" .
 
 ## make laws        5,000 examples for each law and style
 laws: packages-test $(VENV)/installed-test
@@ -28,6 +67,10 @@ laws: packages-test $(VENV)/installed-test
 ## make memory      peak memory against the number of files
 memory: $(VENV)/installed
 	$(BIN)/python bench/memory.py
+
+## make startup     CPU time of the static program's start against python3 -c pass
+startup: bin
+	$(PYTHON) bench/startup.py dist/bin/differ
 
 ## make fmt check   format; lint, types, layers, spelling
 fmt: $(VENV)/installed-test
@@ -45,12 +88,15 @@ check: $(VENV)/installed-test
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 
-.PHONY: packages packages-test
+.PHONY: packages packages-test packages-bin
 packages:
 	@docs/install-packages.sh python3 python3-venv ca-certificates
 
 packages-test: packages
 	@docs/install-packages.sh acl attr debootstrap e2fsprogs rsync tar umoci util-linux
+
+packages-bin: packages
+	@docs/install-packages.sh gcc libc6-dev libpython3-dev zlib1g-dev
 
 $(VENV)/installed: setup.cfg pyproject.toml | packages
 	$(PYTHON) -m venv $(VENV)

@@ -83,6 +83,13 @@ class Terminal:
         if sys.stderr is None:
             return
         try:
+            # A log that holds both shows them in order.  What stdout does not take now it will not
+            # take at the end either, where that is an error.
+            if sys.stdout is not None:
+                sys.stdout.flush()
+        except OSError:
+            pass
+        try:
             sys.stderr.write(text)
             sys.stderr.flush()
         except OSError:

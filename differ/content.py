@@ -218,7 +218,10 @@ def _read_write(source: int, target: int, offset: int, count: int) -> int:
 
 
 def sha256(fd: int, size: int) -> str:
-    """The SHA-256 of the first ``size`` bytes of an open file, in hexadecimal."""
+    """The SHA-256 of the first ``size`` bytes of an open file, in hexadecimal.
+
+    Raises :class:`DifferError` if this Python has none.
+    """
     digest = _new_sha256()
     offset = 0
     while offset < size:
@@ -242,6 +245,9 @@ def _new_sha256() -> hashlib._Hash:
     try:
         from _sha256 import sha256 as builtin  # Python 3.11
     except ImportError:
-        from _sha2 import sha256 as builtin  # Python 3.12 and newer
+        try:
+            from _sha2 import sha256 as builtin  # Python 3.12 and newer
+        except ImportError:
+            raise DifferError("--digest: this build of differ has no SHA-256") from None
     hash_: hashlib._Hash = builtin()
     return hash_

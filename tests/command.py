@@ -12,16 +12,30 @@ REPOSITORY = Path(__file__).parent.parent
 MANY = 400  # changes: enough that a report of them does not fit into the smallest pipe
 
 
+PROGRAMS = os.environ.get("DIFFER_PROGRAMS") and os.path.abspath(os.environ["DIFFER_PROGRAMS"])
+"""A directory with the programs ``differ`` and ``differ-apply`` that are to be tested in the place of
+the package (CONTRIBUTING.md)."""
+
+
+def program(apply: bool = False, code: Path | None = None, programs: str | None = PROGRAMS) -> list[str]:
+    """How to start the command: the first words of its command line.
+
+    ``code``: where the package is, if it cannot be imported from the current directory.
+    """
+    if programs is not None:
+        return [os.path.join(programs, "differ-apply" if apply else "differ")]
+    main = "main_apply" if apply else "main"
+    where = "" if code is None else f"sys.path[0] = {str(code)!r}; "
+    return [
+        os.path.realpath(sys.executable) if code is not None else sys.executable,
+        *("-c", f"import sys; {where}from differ.cli import {main}; sys.exit({main}())"),
+    ]
+
+
 def differ(*words: object, apply: bool = False, **options: Any) -> subprocess.Popen[str]:
     """The command as a process of its own."""
-    main = "main_apply" if apply else "main"
     return subprocess.Popen(
-        [
-            sys.executable,
-            "-c",
-            f"import sys; from differ.cli import {main}; sys.exit({main}())",
-            *map(str, words),
-        ],
+        [*program(apply), *map(str, words)],
         **{"cwd": REPOSITORY, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **options},
     )
 

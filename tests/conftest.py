@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from .command import PROGRAMS, differ, ended
+
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: owners, devices, trusted.* attributes")
 
 
@@ -41,10 +43,13 @@ RunDiffer = Callable[..., "tuple[int, str, str]"]
 
 @pytest.fixture
 def run_differ(capfd: pytest.CaptureFixture[str]) -> RunDiffer:
-    """Run a command in this process: ``run_differ("--verify", lower, upper, out)``.
+    """Run a command: ``run_differ("--verify", lower, upper, out)``.
 
-    Gives the exit status and what went to stdout and stderr.
+    Gives the exit status and what went to stdout and stderr.  In this process, or as the program that
+    is to be tested in the place of the package.
     """
+    if PROGRAMS is not None:
+        return lambda *words, apply=False: ended(differ(*words, apply=apply, cwd=os.getcwd()))
     from differ.cli import main, main_apply
 
     def run(*arguments: object, apply: bool = False) -> tuple[int, str, str]:

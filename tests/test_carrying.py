@@ -28,7 +28,7 @@ from .trees import (
     without,
 )
 
-pytestmark = needs_root
+pytestmark = [needs_root, pytest.mark.cli]
 
 CAPABILITY = "security.capability"
 ACCESS, DEFAULT = "system.posix_acl_access", "system.posix_acl_default"

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from differ import __version__, options
 from differ.writers import report
+
+from .command import program
+
+pytestmark = pytest.mark.cli
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -32,16 +36,15 @@ def test_the_readme_shows_what_its_commands_print(tmp_path: Path) -> None:
     # Commands of this checkout, whatever is installed.
     bin_ = tmp_path / "bin"
     bin_.mkdir()
-    for name, function in (("differ", "main"), ("differ-apply", "main_apply")):
+    for name, apply in (("differ", False), ("differ-apply", True)):
         script = bin_ / name
-        script.write_text(
-            f"#!{sys.executable}\nimport sys\nsys.path.insert(0, {str(ROOT)!r})\n"
-            f"from differ.cli import {function}\nsys.exit({function}())\n"
-        )
+        script.write_text(f'#!/bin/sh\nexec {shlex.join(program(apply, ROOT))} "$@"\n')
         script.chmod(0o755)
     work = tmp_path / "work"
     work.mkdir()
     environment = {**os.environ, "PATH": f"{bin_}:{os.environ['PATH']}", "LC_ALL": "C.UTF-8", "TZ": "UTC"}
+    # It would hide that results and messages come in order.
+    environment.pop("PYTHONUNBUFFERED", None)
     assert len(steps()) > 15
     for command, shown in steps():
         result = subprocess.run(

@@ -20,6 +20,8 @@ from .command import Trees, differ, ended
 from .conftest import RunDiffer, needs_root
 from .trees import read_tree
 
+pytestmark = pytest.mark.cli
+
 
 def wait_for_bytes(pipe: int, process: subprocess.Popen[str]) -> None:
     """Until the pipe holds something: as its writer has more than fits, it will stand still."""

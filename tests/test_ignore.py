@@ -13,6 +13,8 @@ from differ.model import DifferError
 from .conftest import RunDiffer
 from .listing import names
 
+pytestmark = pytest.mark.cli
+
 TAKEN: list[tuple[str, list[bytes], list[bytes]]] = [
     # a pattern, paths that it takes, paths that it leaves
     ("foo", [b"foo", b"foo/bar", b"foo/a/b"], [b"foobar", b"fo", b"a/foo", b"Foo", b"foo\n"]),

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from .command import program
 from .conftest import RunDiffer
 from .trees import A, Builder, read_tree
+
+pytestmark = pytest.mark.cli
 
 GIB = 1 << 30
 PAGE = 4096
@@ -106,6 +108,7 @@ def test_a_hole_equals_zeros(tmp_path: Path, run_differ: RunDiffer) -> None:
         assert run_differ("--exit-code", *trees)[:2] == (1, "M x  content\n")
 
 
+@pytest.mark.inside
 @pytest.mark.parametrize("last", [b"1", b"2"])
 def test_a_file_system_that_reads_in_pieces(
     last: bytes, tmp_path: Path, run_differ: RunDiffer, monkeypatch: pytest.MonkeyPatch
@@ -194,7 +197,7 @@ def test_depth_has_no_limit(deep_tmp: Path) -> None:
         ["--verify", "scratch", upper, deep_tmp / "copy"],
     ):
         result = subprocess.run(
-            ["sh", "-c", 'ulimit -n 1024 && exec "$0" -m differ "$@"', sys.executable, *map(str, words)],
+            ["sh", "-c", 'ulimit -n 1024 && exec "$0" "$@"', *program(), *map(str, words)],
             cwd=REPOSITORY,
             capture_output=True,
             text=True,

@@ -13,7 +13,7 @@ from .conftest import RunDiffer, needs_root
 from .native.cases import CASES, make
 from .trees import Row, read_tree
 
-pytestmark = needs_root
+pytestmark = [needs_root, pytest.mark.cli]
 
 GOLDEN = Path(__file__).parent / "native" / "golden"
 

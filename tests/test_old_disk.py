@@ -11,7 +11,7 @@ import pytest
 from .conftest import RunDiffer, needs_program, needs_root
 from .trees import A, Builder, Z
 
-pytestmark = [needs_root, needs_program("mkfs.ext4")]
+pytestmark = [pytest.mark.cli, needs_root, needs_program("mkfs.ext4")]
 
 
 @pytest.fixture

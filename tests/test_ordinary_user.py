@@ -14,6 +14,8 @@ from .listing import names
 from .trees import CAP_NET_RAW, A, Builder, Row, read_tree
 from .user import GROUP, OTHER_GROUP, USER, Place, mine, my_tree, user_place
 
+pytestmark = pytest.mark.cli
+
 STYLES = ("oci", "overlay", "none")
 NOT_PERMITTED = "Operation not permitted"
 

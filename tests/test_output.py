@@ -15,6 +15,8 @@ from .conftest import RunDiffer, needs_root
 from .listing import names
 from .trees import ACL_755, read_tree, without
 
+pytestmark = pytest.mark.cli
+
 DEFAULT_ACL = "system.posix_acl_default"
 
 

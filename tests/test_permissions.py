@@ -12,6 +12,8 @@ from .conftest import needs_root
 from .trees import ACL_755, Builder, read_tree, without
 from .user import GROUP, USER, Place, mine, my_tree, user_place
 
+pytestmark = pytest.mark.cli
+
 DENIED = "Permission denied"
 
 

@@ -7,7 +7,6 @@ import json
 import os
 import stat
 import subprocess
-import sys
 import tempfile
 import threading
 from pathlib import Path
@@ -16,9 +15,12 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from .command import program
 from .conftest import RunDiffer, needs_root
 from .test_report import name, read, real_names, unescaped
 from .trees import Builder
+
+pytestmark = pytest.mark.cli
 
 Lines = list[dict[str, Any]]
 
@@ -127,7 +129,7 @@ def test_a_fifo(trees: Trees, run_differ: RunDiffer) -> None:
 
 def run(*words: object, stdout: Any = subprocess.PIPE) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "differ", *map(str, words)],
+        [*program(), *map(str, words)],
         stdout=stdout,
         stderr=subprocess.PIPE,
         text=True,

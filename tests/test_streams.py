@@ -13,6 +13,8 @@ from .command import Trees, differ, ended
 from .conftest import needs_root
 from .trees import read_tree
 
+pytestmark = pytest.mark.cli
+
 
 @pytest.fixture
 def trees(tmp_path: Path) -> Trees:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from .command import PROGRAMS, program
 from .trees import ACL_644, ACL_755, A, B, Builder
 
 ROOT = os.geteuid() == 0
@@ -29,6 +29,7 @@ class Place:
             self.code / "differ",
             ignore=shutil.ignore_patterns("__pycache__"),
         )
+        self.programs = PROGRAMS and str(shutil.copytree(PROGRAMS, self.code / "bin"))
         self.lower, self.upper, self.out = path / "lower", path / "upper", path / "out"
         for tree in (self.lower, self.upper):
             tree.mkdir()
@@ -43,13 +44,11 @@ class Place:
         self, *words: object, apply: bool = False, groups: tuple[int, ...] = (), cwd: Path | None = None
     ) -> tuple[int, str, str]:
         """The command as the user; exit status, stdout and stderr."""
-        main = "main_apply" if apply else "main"
-        program = f"import os, sys; assert os.geteuid(); from differ.cli import {main}; sys.exit({main}())"
         who = {"user": USER, "group": GROUP, "extra_groups": groups} if ROOT else {}
         result = subprocess.run(  # type: ignore[call-overload]
-            [os.path.realpath(sys.executable), "-c", program, *map(str, words)],
+            [*program(apply, self.code, self.programs), *map(str, words)],
             cwd=cwd or self.path,
-            env={"PYTHONPATH": str(self.code), "PYTHONDONTWRITEBYTECODE": "1", "PATH": os.environ["PATH"]},
+            env={"PYTHONDONTWRITEBYTECODE": "1", "PATH": "/usr/bin:/bin"},
             capture_output=True,
             text=True,
             timeout=60,

@@ -1,0 +1,165 @@
+"""Turn differ, and what it uses of the standard library, into C for the static program.
+
+usage: python3 -I -S -B freeze.py SOURCES CONFIG_C OUT_C
+
+``SOURCES``: the directory that holds the package ``differ``.
+``CONFIG_C``: libpython's own list of built-in modules, which comes with its archive.
+``OUT_C``: what to write: every module as a marshalled code object, and a list of built-in modules
+that names the ones in use only, so that the linker leaves the others out.
+
+The program has no file system to import from.  So an import anywhere in the package, inside
+functions too, of a module that is neither in the program nor named in ABSENT fails the build.
+"""
+
+from __future__ import annotations
+
+import _imp
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import ast
+    from collections.abc import Iterator
+    from types import CodeType, ModuleType
+
+# What a diff imports when an option asks for it, and what for.
+LAZY = {
+    "binascii": "--report, of names and values that are not UTF-8",
+    "fnmatch": "--xattr-exclude",
+    "json": "--report",
+    "re": "--ignore",
+}
+# What the package can do without, and where it says so.
+ABSENT = {
+    "_hashlib": "content.py takes _sha256 in its place",
+    "_sha2": "content.py: --digest says that it cannot work; Debian 13's does not link",
+    "_sha256": "the same, where Python has none",
+    "xattr": "linux.py takes what os has",
+}
+CODECS = ("encodings.utf_8", "encodings.ascii", "encodings.latin_1")
+# The interpreter asks for these by name, whether or not a module does.
+INTERPRETER = {"_imp", "_io", "_signal", "_warnings", "builtins", "errno", "marshal", "posix", "sys"}
+
+
+def load(sources: str) -> dict[str, ModuleType]:
+    """Import the program; what has been loaded then, by name."""
+    # Extension modules are not in a static program; what stands in for them must be seen.
+    sys.path[:] = [sources, *(path for path in sys.path if not path.endswith("lib-dynload"))]
+    lazy = [*LAZY, *({"_sha256"} & {*sys.builtin_module_names})]
+    for name in ("differ.__main__", *CODECS, *lazy):
+        __import__(name)
+    return dict(sys.modules)
+
+
+def main(sources: str, config_c: str, out_c: str) -> None:
+    """Freeze."""
+    loaded = load(sources)
+    # Imported here because they are not part of the program.
+    import marshal
+    import os
+    import re
+
+    standard_library = os.path.dirname(os.__file__)
+    in_libpython = {"importlib._bootstrap", "importlib._bootstrap_external"}
+    in_libpython.update(_imp._frozen_module_names())  # type: ignore[attr-defined]
+    with open(config_c) as file:
+        table = dict(re.findall(r'\{"(\w+)",\s*(\w+)\}', file.read()))
+    builtin = {name for name in loaded if name in sys.builtin_module_names} | INTERPRETER
+    unknown = builtin - {*table}
+    if unknown:
+        sys.exit(f"{config_c} has no {', '.join(sorted(unknown))}")
+
+    paths = {
+        name: source(module)
+        for name, module in loaded.items()
+        if name == module.__name__ and name not in in_libpython and source(module)
+    }
+    known = {*paths, *builtin, *in_libpython, *ABSENT}
+    with open(out_c, "w") as file:
+        file.write("#include <Python.h>\n")
+        rows = []
+        missing = []
+        for name, path in sorted(paths.items()):
+            ours = name.split(".")[0] == "differ"
+            root = sources if ours else standard_library
+            code = compiled(path, os.path.relpath(path, root))
+            if ours:
+                missing += [
+                    f"{name} imports {other}"
+                    for other in imports(code, name)
+                    if other not in known and not is_attribute(other, loaded)
+                ]
+            data = marshal.dumps(code)
+            symbol = "frozen_" + name.replace(".", "_dot_")
+            file.write(f"static const unsigned char {symbol}[] = {{\n{literal(data)}}};\n")
+            package = int(hasattr(loaded[name], "__path__"))
+            rows.append(f'    {{"{name}", {symbol}, {len(data)}, {package}}},\n')
+        file.write(f"const struct _frozen program_modules[] = {{\n{''.join(rows)}    {{0}}\n}};\n")
+        functions = {table[name] for name in builtin} - {"NULL"}
+        file.writelines(f"extern PyObject *{function}(void);\n" for function in sorted(functions))
+        file.write("struct _inittab _PyImport_Inittab[] = {\n")
+        file.writelines(f'    {{"{name}", {table[name]}}},\n' for name in sorted(builtin))
+        file.write("    {0}\n};\n")
+    if missing:
+        sys.exit("not in the static program (container/freeze.py): " + "; ".join(missing))
+    print(f"frozen: {' '.join(sorted(paths))}\nbuilt in: {' '.join(sorted(builtin))}")
+
+
+def source(module: ModuleType) -> str:
+    """The file of Python that a module comes from; empty if it comes from elsewhere."""
+    path = getattr(module, "__file__", None) or ""
+    return path if path.endswith(".py") and module.__name__ != "__main__" else ""
+
+
+def is_attribute(name: str, loaded: dict[str, ModuleType]) -> bool:
+    """Whether a dotted name is no module but something that one defines."""
+    module, _, attribute = name.rpartition(".")
+    return hasattr(loaded.get(module), attribute)
+
+
+def compiled(path: str, shown: str) -> CodeType:
+    """A module's code, without docstrings, asserts and what only type checkers read."""
+    import ast
+
+    class Typeless(ast.NodeTransformer):
+        def visit_If(self, node: ast.If) -> ast.AST:
+            self.generic_visit(node)
+            if isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+                return ast.copy_location(ast.Pass(), node)
+            return node
+
+    with open(path, "rb") as file:
+        tree = Typeless().visit(ast.parse(file.read(), path))
+    code: CodeType = compile(tree, "<program>/" + shown, "exec", dont_inherit=True, optimize=2)
+    return code
+
+
+def imports(code: CodeType, module: str) -> Iterator[str]:
+    """The absolute names of the modules that a module's code imports, in functions too."""
+    import dis
+
+    level = 0
+    names: tuple[str, ...] = ()
+    for step in dis.get_instructions(code):
+        if step.opname == "LOAD_CONST" and isinstance(step.argval, int):
+            level = step.argval
+        elif step.opname == "LOAD_CONST":
+            names = step.argval
+        elif step.opname == "IMPORT_NAME":
+            above = module.split(".")[: -level or None] if "." in module else [module]
+            base = ".".join([*(above if level else []), *([step.argval] if step.argval else [])])
+            yield base
+            if level and not step.argval:
+                yield from (f"{base}.{name}" for name in names)
+    for constant in code.co_consts:
+        if isinstance(constant, type(code)):
+            yield from imports(constant, module)
+
+
+def literal(data: bytes) -> str:
+    """Bytes as the inside of a C array."""
+    lines = (data[at : at + 32] for at in range(0, len(data), 32))
+    return "".join(",".join(map(str, line)) + ",\n" for line in lines)
+
+
+main(*sys.argv[1:])

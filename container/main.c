@@ -1,0 +1,97 @@
+/*
+ * The static program: CPython with differ inside.  Nothing is read from the file system and
+ * nothing from the environment; no /proc, /dev or /tmp is needed.
+ */
+#include <Python.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <unistd.h>
+
+extern const struct _frozen program_modules[]; /* written by freeze.py */
+
+static const int TROUBLE = 2; /* the exit status for everything that is not a result */
+
+/*
+ * A closed standard stream becomes one that cannot be used: a pipe without its other end, open in
+ * the direction in which it is not asked for.  So no file that is opened later takes its number, and
+ * a result that nobody can get is an error.  /dev/null would swallow it, and may not be there.
+ */
+static void occupy_streams(void)
+{
+    for (int fd = 0; fd < 3; fd++) {
+        int ends[2];
+        if (fcntl(fd, F_GETFD) >= 0)
+            continue;
+        if (pipe(ends) < 0) /* the lower end gets the lowest free number, which is fd */
+            _exit(TROUBLE);
+        close(ends[1]);
+    }
+}
+
+static PyStatus start(int argc, char **argv)
+{
+    PyPreConfig before;
+    PyConfig config;
+    PyStatus status;
+
+    PyImport_FrozenModules = program_modules;
+    PyPreConfig_InitIsolatedConfig(&before);
+    before.utf8_mode = 1; /* names are bytes; what is not UTF-8 becomes surrogates and back */
+    before.configure_locale = 0;
+    status = Py_PreInitialize(&before);
+    if (PyStatus_Exception(status))
+        return status;
+
+    PyConfig_InitIsolatedConfig(&config);
+    config.parse_argv = 0;
+    config.site_import = 0;
+    config.use_frozen_modules = 1;
+    config.module_search_paths_set = 1; /* to nothing */
+    config.pathconfig_warnings = 0;
+    config.optimization_level = 2;
+    /* A signal that comes before differ waits for it ends the process as it ends every other. */
+    config.install_signal_handlers = 0;
+    /* Set, so that nothing is looked for on the disk to compute them. */
+    wchar_t **paths[] = {&config.prefix, &config.exec_prefix, &config.base_prefix,
+                         &config.base_exec_prefix, &config.home, &config.executable,
+                         &config.base_executable, &config.program_name};
+    for (size_t i = 0; i < sizeof paths / sizeof *paths && !PyStatus_Exception(status); i++)
+        status = PyConfig_SetString(&config, paths[i], L"/");
+    if (!PyStatus_Exception(status))
+        status = PyConfig_SetBytesArgv(&config, argc, argv);
+    if (!PyStatus_Exception(status))
+        status = Py_InitializeFromConfig(&config);
+    PyConfig_Clear(&config);
+    return status;
+}
+
+/* Call differ.__main__.command(); its exit status, or TROUBLE with a traceback on stderr. */
+static int run(void)
+{
+    long code = TROUBLE;
+    PyObject *module = PyImport_ImportModule("differ.__main__");
+    PyObject *result = module ? PyObject_CallMethod(module, "command", NULL) : NULL;
+
+    if (result)
+        code = PyLong_AsLong(result);
+    if (PyErr_Occurred()) {
+        PyErr_Print();
+        return TROUBLE;
+    }
+    return (int)code;
+}
+
+int main(int argc, char **argv)
+{
+    PyStatus status;
+
+    occupy_streams();
+    signal(SIGPIPE, SIG_IGN); /* as Python does: a reader who has gone is an error to be handled */
+    status = start(argc, argv);
+    if (PyStatus_Exception(status)) {
+        fprintf(stderr, "differ: cannot start: %s\n", status.err_msg ? status.err_msg : "out of memory");
+        return TROUBLE;
+    }
+    /* All has been written by now: to take the interpreter apart would only cost time. */
+    _exit(run());
+}
