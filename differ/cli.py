@@ -70,10 +70,7 @@ class Terminal:
             if flush:
                 sys.stdout.flush()
         except OSError as error:
-            # The interpreter tries to write what is left once more when it exits.
-            null = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(null, 1)
-            os.close(null)
+            _silence(1)
             if isinstance(error, BrokenPipeError):
                 raise ReaderGone from error
             raise DifferError(f"results cannot be written to stdout: {os_reason(error)}") from error
@@ -93,7 +90,7 @@ class Terminal:
             sys.stderr.write(text)
             sys.stderr.flush()
         except OSError:
-            pass
+            _silence(2)
 
     def progress(self, how: str) -> str:
         """What ``--progress`` means here."""
@@ -111,6 +108,16 @@ class Terminal:
         """Ignore signals from now on."""
         for number in _SIGNALS:
             _signal.signal(number, _signal.SIG_IGN)
+
+
+def _silence(fd: int) -> None:
+    """Let a stream end nowhere: the interpreter tries to write what is left once more when it exits."""
+    try:
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, fd)
+        os.close(null)
+    except OSError:
+        pass
 
 
 def _interrupt(number: int, frame: object) -> None:
