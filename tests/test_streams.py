@@ -26,7 +26,8 @@ def test_a_reader_who_has_seen_enough(trees: Trees, options: list[str]) -> None:
     # As `differ LOWER UPPER | head -n 1`.
     words = [str(trees.out) if word == "out" else word for word in options]
     out = [words.pop()] if "out" in options else []
-    process = differ(*words, trees.lower, trees.upper, *out, bufsize=1)
+    # The smallest pipe: what it says does not fit.
+    process = differ(*words, trees.lower, trees.upper, *out, bufsize=1, pipesize=4096)
     assert process.stdout is not None
     assert process.stdout.readline()
     process.stdout.close()
