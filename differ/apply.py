@@ -148,13 +148,23 @@ class MergedTree:
 
     def _is_opaque(self, name: bytes) -> bool:
         wanted = self._style.opaque_xattrs
-        if not wanted:
-            return False
+        return bool(wanted) and b"y" in self._marks(name, wanted).values()
+
+    def _check_whole(self, name: bytes) -> None:
+        """Refuse an entry whose content or names lie in another layer."""
+        wanted = self._style.partial_xattrs
+        for found in self._marks(name, wanted) if wanted else ():
+            raise DifferError(
+                f"is only a part ({found}), the rest lies in another layer;"
+                " mount the layers and take the merged tree",
+                self._changes.path(name),
+            )
+
+    def _marks(self, name: bytes, wanted: tuple[str, ...]) -> dict[str, bytes]:
         try:
-            found = read_xattrs(self._changes.fd, name, wanted.__contains__)
+            return read_xattrs(self._changes.fd, name, wanted.__contains__)
         except OSError as error:
             raise DifferError(f"cannot be read: {os_reason(error)}", self._changes.path(name)) from error
-        return b"y" in found.values()
 
     def _read_layer(self, opaque: bool) -> _Layer:
         changes = self._changes
@@ -167,6 +177,7 @@ class MergedTree:
             except DifferError as error:
                 raise DifferError(error.reason, changes.path(name)) from error
             if hidden is None:
+                self._check_whole(name)
                 layer.entries[name] = facts
             elif hidden == OPAQUE_NAME:
                 layer.opaque = True

@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 
 CAPABILITY = "security.capability"
 _PRIVATE_PREFIXES = ("trusted.overlay.", "user.overlay.")
-_PRIVATE_NAMES = ("security.selinux",)
+# XFS shows root the ACLs that everybody sees as system.posix_acl_* a second time (attr(5) of xfsprogs).
+_PRIVATE_NAMES = ("security.selinux", "trusted.SGI_ACL_FILE", "trusted.SGI_ACL_DEFAULT")
 
 
 def is_private(xattr: str) -> bool:

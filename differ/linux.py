@@ -69,6 +69,8 @@ def create_file(name: bytes, dir_fd: int) -> int:
 
 def list_names(fd: int) -> list[bytes]:
     """The names in the directory ``fd``, in byte order."""
+    # btrfs decides when a directory is opened or rewound which entries a reading will find.
+    os.lseek(fd, 0, os.SEEK_SET)
     names = [os.fsencode(name) for name in os.listdir(fd)]
     names.sort()
     return names
@@ -139,6 +141,23 @@ def remove_xattr(fd: int, attribute: str) -> bytes | None:
 def write_xattr_fd(fd: int, attribute: str, value: bytes) -> None:
     """Give the open file ``fd`` an attribute."""
     _set_xattr(fd, attribute, value)
+
+
+# The value of an ACL attribute: a version of 4 bytes, then for each entry a tag and permissions of 2
+# bytes and an id of 4, all little-endian (linux/posix_acl_xattr.h).
+_ACL_GROUP, _ACL_MASK = 0x04, 0x10
+
+
+def mode_without_acl(mode: int, acl: bytes) -> int:
+    """The permissions of a file that loses its access ACL.
+
+    The group bits of a file with one are those of its mask, which bounds everybody that the ACL names.
+    Without it they would be the owning group's, which may have had less.
+    """
+    entries = [acl[at : at + 8] for at in range(4, len(acl) - 7, 8)]
+    bits = {int.from_bytes(entry[:2], "little"): int.from_bytes(entry[2:4], "little") for entry in entries}
+    group = bits.get(_ACL_GROUP, 0) & bits.get(_ACL_MASK, 0o7)
+    return mode & ~0o070 | (group & 0o7) << 3
 
 
 def next_data(fd: int, offset: int, size: int) -> int:

@@ -21,7 +21,7 @@ usage: differ [options] LOWER UPPER [OUT]
 
 Write what UPPER has and LOWER has not into the directory OUT: added and modified entries, and
 whiteouts for removed ones.  Without OUT, write nothing and list the changes.  LOWER may be the
-word scratch, an empty tree.  OUT must be absent or an empty directory, outside both trees.
+word scratch, an empty tree (./scratch is a directory of that name).  OUT must be absent or an empty directory, outside both trees.
 
   --whiteout STYLE       how a removed name is written: oci (an image layer's .wh.NAME, the
                          default), overlay (overlayfs's device 0:0), none (not at all)
@@ -107,7 +107,7 @@ class Options:
         self.verbose = False
         self.verify = False
         self.version = False
-        self.whiteout = "oci"
+        self.whiteout: str | None = None
         self.xattr_exclude: list[str] = []
 
 
@@ -159,10 +159,10 @@ def parse_diff(arguments: list[str]) -> Options:
     if options.report is not None:
         if not options.report or options.report.endswith("/"):
             raise UsageError(f"--report {options.report!r}: name a file")
-        if options.out is not None and _same_path(options.report, options.out):
-            raise UsageError("--report and OUT are one path")
     if options.verbose and options.report == "-":
         raise UsageError("--verbose lists the changes on stdout, so --report needs a file")
+    # Names are UTF-8, whatever the locale says.
+    options.ignore = [os.fsencode(pattern).decode("utf-8", "surrogateescape") for pattern in options.ignore]
     _check_noise(options)
     return options
 
@@ -178,10 +178,6 @@ def parse_apply(arguments: list[str]) -> Options:
     _place(options, words)
     _check_noise(options)
     return options
-
-
-def _same_path(report: str, out: bytes) -> bool:
-    return os.path.abspath(os.fsencode(report)) == os.path.abspath(out)
 
 
 def _check_noise(options: Options) -> None:

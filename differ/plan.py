@@ -17,7 +17,7 @@ Memory grows with depth, with the widest directory, and with the names of multip
 
 from __future__ import annotations
 
-from stat import S_ISDIR, S_ISLNK, S_ISREG, S_ISSOCK
+from stat import S_ISCHR, S_ISDIR, S_ISLNK, S_ISREG, S_ISSOCK
 
 from .compare import differing, one_inode
 from .model import Change, ChangeKind, DifferError, Entry, Field, printable
@@ -182,6 +182,9 @@ class Plan:
         elif S_ISDIR(upper.st_mode):
             if child is not None:
                 child.entry = self._pair.upper_entry(name, upper)
+        elif S_ISCHR(upper.st_mode) and self._style.forbids(b"", upper) is not None:
+            # In LOWER it hides itself from whoever mounts the result on it.
+            self._check(name, upper, lambda: directory.path(name))
         elif self._profile.links:
             if upper.st_nlink > 1 or lower.st_nlink > 1:
                 yield from self._same_but_linked(directory, name, lower, upper)

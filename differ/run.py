@@ -84,11 +84,25 @@ class _Session:
         how = "none" if self.options.quiet else self.console.progress(self.options.progress)
         return Progress(self.console.name, how, self.console.err, tally)
 
-    def tree(self, path: bytes) -> DiskTree | EmptyTree:
-        """An input; raises :class:`DifferError` if there is none."""
-        tree: DiskTree | EmptyTree = EmptyTree() if path == SCRATCH else DiskTree(path, self.wanted)
+    def lower(self) -> DiskTree | EmptyTree:
+        """LOWER; raises :class:`DifferError` if there is none."""
+        if self.options.lower != SCRATCH:
+            return self.disk(self.options.lower)
+        tree = EmptyTree()
         self.trees.append(tree)
         return tree
+
+    def disk(self, path: bytes, fd: int = -1) -> DiskTree:
+        """A directory, by its path or its descriptor; raises :class:`DifferError` if there is none."""
+        tree = DiskTree(path, self.wanted, fd)
+        self.trees.append(tree)
+        return tree
+
+    def avoid(self, fd: int, what: str) -> None:
+        """Fail if an input leads to the directory ``fd``, in which something is written."""
+        for tree in self.trees:
+            if isinstance(tree, DiskTree) and fd >= 0:
+                tree.avoid(fd, what)
 
     def reader(self, tree: DiskTree | EmptyTree) -> DiskTree | EmptyTree:
         """An input once more, to be read at another place than where the walk stands."""
@@ -159,10 +173,11 @@ def _run(body: Callable[[_Session, Options], int], options: Options, console: Co
 
 
 def _diff(session: _Session, options: Options) -> int:
-    style = STYLES[options.whiteout]
+    # What is only told is told whole; what is written must suit those who read it.
+    style = STYLES[options.whiteout or ("none" if options.out is None else "oci")]
     profile = PROFILES[options.compare]
     tally = session.tally
-    lower, upper = session.tree(options.lower), session.tree(options.upper)
+    lower, upper = session.lower(), session.disk(options.upper)
     inputs = _inputs(lower, upper)
     patterns = Patterns(options.ignore)
 
@@ -197,11 +212,11 @@ def _diff(session: _Session, options: Options) -> int:
     if writer is not None:
         output = _publish(session, writer)
         if options.verify:
-            written = DiskTree(output.path, session.wanted, os.dup(output.fd))
-            session.trees.append(written)
+            written = session.disk(output.path, os.dup(output.root))
             merged = MergedTree(session.reader(lower), written, style)
             proved = _prove(session, merged, *seen(merged, session.reader(upper)), style)
     if session.report is not None:
+        session.report.finish()
         session.report.publish()
     session.warn_of_losses()
     if not options.quiet:
@@ -223,6 +238,7 @@ def _report_sink(session: _Session, inputs: list[tuple[int, bytes]]) -> Callable
         return session.result
     session.report = OutputFile(os.fsencode(path))
     session.report.open(inputs)
+    session.avoid(session.report.directory(), "the directory of the report")
     return session.report.write
 
 
@@ -233,9 +249,9 @@ def _writer(
     out = session.options.out or b""
     session.output = Output(out)
     session.output.open(inputs)
-    for tree in session.trees:
-        if isinstance(tree, DiskTree):
-            tree.avoid(session.output.fd)
+    if session.report is not None and session.report.place() == session.output.place():
+        raise DifferError("is the report's path too; name another", out)
+    session.avoid(session.output.root, "the output directory")
     writer = DirectoryWriter(session.output.fd, out, source, style, session.losses, session.tally)
     session.writer = writer
     return writer
@@ -247,6 +263,8 @@ def _publish(session: _Session, writer: DirectoryWriter) -> Output:
     if output is None:
         raise AssertionError("a writer without an output directory")
     writer.finish()
+    if session.report is not None:
+        session.report.finish()  # a report that does not fit is trouble, and with trouble there is no OUT
     output.publish()
     return output
 
@@ -301,10 +319,9 @@ def run_apply(options: Options, console: Console) -> int:
 
 
 def _apply(session: _Session, options: Options) -> int:
-    style = STYLES[options.whiteout]
-    lower = session.tree(options.lower)
-    changes = DiskTree(options.upper, session.wanted)
-    session.trees.append(changes)
+    style = STYLES[options.whiteout or "oci"]
+    lower = session.lower()
+    changes = session.disk(options.upper)
     inputs = _inputs(lower, changes)
     merged = MergedTree(lower, changes, style)
     source = MergedTree(session.reader(lower), changes.again(), style)
@@ -320,5 +337,5 @@ def _apply(session: _Session, options: Options) -> int:
     _publish(session, writer)
     session.warn_of_losses()
     if not options.quiet:
-        session.say(f"{count} entries, {size(session.tally.written)} written")
+        session.say(f"{count} {'entry' if count == 1 else 'entries'}, {size(session.tally.written)} written")
     return DONE

@@ -120,7 +120,7 @@ class DiskTree:
     def __init__(self, root: bytes, wanted: Callable[[str], bool] | None = None, fd: int = -1) -> None:
         self._root = root
         self._wanted = wanted if wanted is not None else is_not_private
-        self._avoided: tuple[int, int] | None = None
+        self._avoided: dict[tuple[int, int], str] = {}
         try:
             self._descent = Descent(fd if fd >= 0 else linux.open_root(root))
         except OSError as error:
@@ -128,11 +128,18 @@ class DiskTree:
 
     def again(self) -> DiskTree:
         """A second tree below the same root, with a current directory of its own."""
-        return DiskTree(self._root, self._wanted, os.dup(self.root_fd))
+        try:
+            fd = os.dup(self.root_fd)
+        except OSError as error:
+            raise DifferError(f"cannot be opened: {os_reason(error)}", self._root) from error
+        return DiskTree(self._root, self._wanted, fd)
 
-    def avoid(self, fd: int) -> None:
-        """Take it for an error to meet the directory ``fd`` in the tree: it is being written."""
-        self._avoided = _inode(os.fstat(fd))
+    def avoid(self, fd: int, what: str) -> None:
+        """Take it for an error to meet the directory ``fd`` in the tree: it is being written.
+
+        ``what``: what to call it.
+        """
+        self._avoided[_inode(os.fstat(fd))] = what
 
     @property
     def root_fd(self) -> int:
@@ -169,8 +176,9 @@ class DiskTree:
 
     def enter(self, name: bytes, seen: Stat | None = None) -> None:
         """Step into the directory ``name``, which must still be the one that was ``seen``."""
-        if seen is not None and _inode(seen) == self._avoided:
-            raise DifferError("is the output directory, seen through another mount", self.path(name))
+        what = self._avoided.get(_inode(seen)) if seen is not None else None
+        if what is not None:
+            raise DifferError(f"is {what}, seen through another mount", self.path(name))
         try:
             self._descent.enter(name, seen)
         except OSError as error:
@@ -243,7 +251,7 @@ def is_not_private(xattr: str) -> bool:
 
 def _no_root(error: OSError) -> str:
     if error.errno == errno.ENOENT:
-        return "no such directory (write scratch for an empty one)"
+        return "no such directory (for an empty LOWER write scratch)"
     if error.errno == errno.ENOTDIR:
         return "is not a directory; differ compares two directory trees"
     return f"cannot be opened: {os_reason(error)}"

@@ -15,6 +15,7 @@ import os
 from stat import S_IFMT, S_IMODE, S_ISBLK, S_ISCHR, S_ISDIR, S_ISLNK, S_ISREG, S_ISSOCK
 
 from .content import changed, is_unchanged
+from .linux import next_data
 from .model import TYPE_NAMES, DifferError, os_reason
 
 TYPE_CHECKING = False
@@ -145,14 +146,17 @@ class Proof:
         try:
             right = self._upper.open(name, upper)
             try:
+                offset = 0
                 while True:
-                    one = os.read(left, _BLOCK)
-                    other = _read(right, len(one))
-                    if one != other:
+                    # What is a hole on both sides is equal.
+                    offset = min(next_data(fd, offset, upper.st_size) for fd in (left, right))
+                    one = os.pread(left, _BLOCK, offset)
+                    if one != _read(right, len(one), offset):
                         return False
                     self._tally.tick()
                     if not one:
                         break
+                    offset += len(one)
                 if not is_unchanged(right, upper):
                     raise changed(self._upper.path(name))
             except OSError as error:
@@ -164,11 +168,11 @@ class Proof:
         return True
 
 
-def _read(fd: int, count: int) -> bytes:
+def _read(fd: int, count: int, offset: int) -> bytes:
     """As many bytes as the other side gave, or one more than none to see that this side ends too."""
-    data = os.read(fd, count or 1)
+    data = os.pread(fd, count or 1, offset)
     while data and len(data) < count:
-        more = os.read(fd, count - len(data))
+        more = os.pread(fd, count - len(data), offset + len(data))
         if not more:
             break
         data += more

@@ -54,11 +54,21 @@ class Style:
     a marker that names nothing.
     ``forbids``: why an entry cannot stand in this style, None when it can.
     ``opaque_xattrs``: attributes that, with the value ``y``, make a directory opaque.
+    ``partial_xattrs``: attributes of an entry that lacks what lies elsewhere, and so cannot be read.
     ``sockets``: whether sockets are written (an image layer has none).
     ``whole_groups``: whether all names of an inode are written as soon as one is, even in ``native``.
     """
 
-    __slots__ = ("forbids", "hides", "marker", "name", "opaque_xattrs", "sockets", "whole_groups")
+    __slots__ = (
+        "forbids",
+        "hides",
+        "marker",
+        "name",
+        "opaque_xattrs",
+        "partial_xattrs",
+        "sockets",
+        "whole_groups",
+    )
 
     def __init__(
         self,
@@ -67,6 +77,7 @@ class Style:
         hides: Callable[[bytes, Stat], bytes | None],
         forbids: Callable[[bytes, Stat | None], str | None],
         opaque_xattrs: tuple[str, ...],
+        partial_xattrs: tuple[str, ...],
         sockets: bool,
         whole_groups: bool,
     ) -> None:
@@ -75,6 +86,7 @@ class Style:
         self.hides = hides
         self.forbids = forbids
         self.opaque_xattrs = opaque_xattrs
+        self.partial_xattrs = partial_xattrs
         self.sockets = sockets
         self.whole_groups = whole_groups
 
@@ -134,16 +146,21 @@ def _forbids_nothing(name: bytes, facts: Stat | None) -> str | None:
 STYLES = {
     style.name: style
     for style in (
-        Style("oci", _oci_marker, _oci_hides, _oci_forbids, (), sockets=False, whole_groups=True),
+        Style("oci", _oci_marker, _oci_hides, _oci_forbids, (), (), sockets=False, whole_groups=True),
         Style(
             "overlay",
             _overlay_marker,
             _overlay_hides,
             _overlay_forbids,
             ("trusted.overlay.opaque", "user.overlay.opaque"),
+            # overlayfs.rst, "Metadata only copy up" and "redirect_dir"
+            (
+                *("trusted.overlay.metacopy", "user.overlay.metacopy"),
+                *("trusted.overlay.redirect", "user.overlay.redirect"),
+            ),
             sockets=True,
             whole_groups=True,
         ),
-        Style("none", _no_marker, _hides_nothing, _forbids_nothing, (), sockets=True, whole_groups=False),
+        Style("none", _no_marker, _hides_nothing, _forbids_nothing, (), (), sockets=True, whole_groups=False),
     )
 }

@@ -154,8 +154,8 @@ def test_a_killed_run_leaves_an_absent_out_absent(held: Held, trees: Trees) -> N
 def test_a_killed_run_leaves_an_existing_out_marked(held: Held, trees: Trees) -> None:
     held.process.kill()
     assert ended(held.process)[0] == -signal.SIGKILL
-    assert ".differ-unfinished" in os.listdir(trees.out)
-    assert len(os.listdir(trees.out)) > 1
+    assert os.listdir(trees.out) == [".differ-unfinished"]
+    assert os.listdir(trees.out / ".differ-unfinished")
     before = read_tree(trees.out)
     assert ended(differ(trees.lower, trees.upper, trees.out)) == (
         2,
@@ -190,8 +190,8 @@ def test_a_killed_run_is_no_input(trees: Trees, run_differ: RunDiffer, existing:
     assert result == (
         2,
         "",
-        f"{'differ-apply' if apply else 'differ'}: .differ-unfinished: no result can hold a file of this name,"
-        " which marks an unfinished one; remove it, or leave it out with --ignore\n",
+        f"{'differ-apply' if apply else 'differ'}: .differ-unfinished: is the name that marks an"
+        " unfinished result, and cannot be in a whole one; it must be removed or left out\n",
     )
     assert not trees.out.exists() or not list(trees.out.iterdir())
     if not apply:

@@ -45,12 +45,18 @@ def disk(fs: FakeFilesystem) -> Iterator[FakeFilesystem]:
         # pyfakefs cannot join a name of bytes to the directory that a descriptor stands for.
         return joined(self, os.fsdecode(path) if isinstance(path, bytes) else path, *rest, **options)
 
+    def rewind(self: FakeOsModule, fd: int, offset: int, whence: int) -> int:
+        assert (offset, whence) == (0, os.SEEK_SET)
+        return 0
+
     # Undone before pyfakefs puts the real functions back: it has replaced some of these as well.
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(FakeOsModule, "__getattr__", guard)
         patch.setattr(FakeOsModule, "_path_with_dir_fd", path_with_dir_fd)
         # fchdir(2) is chdir(2) on a descriptor, which pyfakefs has.
         patch.setattr(FakeOsModule, "fchdir", lambda self, fd: self.chdir(fd), raising=False)
+        # Its directories have no position that could be set back.
+        patch.setattr(FakeOsModule, "lseek", rewind)
         for call in ("list", "get", "set", "remove"):
             # The product takes these from os when it is imported.
             patch.setattr(linux, f"_{call}_xattr{'s' * (call == 'list')}", getattr(os, f"{call}xattr"))
@@ -209,7 +215,7 @@ DEFAULTS: dict[str, Any] = {
     "verbose": False,
     "verify": False,
     "version": False,
-    "whiteout": "oci",
+    "whiteout": None,
     "xattr_exclude": [],
 }
 
@@ -221,7 +227,7 @@ UNDERSTOOD: list[tuple[list[str], dict[str, Any]]] = [
     (["-qh", "l", "u"], {"quiet": True, "help": True, "lower": b"", "upper": b""}),
     (["--whiteout=none", "l", "u"], {"whiteout": "none"}),
     (["l", "--whiteout", "overlay", "u"], {"whiteout": "overlay"}),
-    (["--whiteout=none", "--whiteout=oci", "l", "u"], {}),
+    (["--whiteout=none", "--whiteout=oci", "l", "u"], {"whiteout": "oci"}),
     (["l", "u", "--compare", "native"], {"compare": "native"}),
     (["--ignore", "a", "--ignore=b=c", "--ignore=", "l", "u"], {"ignore": ["a", "b=c", ""]}),
     (["--ignore", "--", "l", "u"], {"ignore": ["--"]}),
@@ -276,7 +282,7 @@ def test_version(disk: FakeFilesystem, run_differ: RunDiffer, words: list[str]) 
 
 # ---------------------------------------------------------------- directories that cannot be used
 
-NO_DIRECTORY = "no such directory (write scratch for an empty one)"
+NO_DIRECTORY = "no such directory (for an empty LOWER write scratch)"
 FILE_INPUT = "is not a directory; differ compares two directory trees"
 OUTSIDE = "write to a directory outside both trees"
 NOT_EMPTY = "is not empty; name a directory that is, or one that does not exist"
@@ -350,7 +356,7 @@ ONE = NOTHING.replace("0 added", "1 added")
 
 
 def test_equal_trees(disk: FakeFilesystem, run_differ: RunDiffer) -> None:
-    for words in (["/lower", "/upper"], ["--exit-code", "/lower", "/lower"], ["scratch", "scratch"]):
+    for words in (["/lower", "/upper"], ["--exit-code", "/lower", "/lower"], ["scratch", "/upper"]):
         assert run_differ(*words) == (0, "", f"differ: {NOTHING}\n")
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ..whiteout import Style
 
 DEFAULT_ACL = "system.posix_acl_default"
+_ACCESS_ACL = "system.posix_acl_access"
 _LONGEST_NAME = 255  # bytes, NAME_MAX of every Linux file system that images are built on
 _OWNER_ALL = 0o700
 _SET_ID = 0o6000
@@ -80,8 +81,8 @@ class DirectoryWriter:
         *parents, name = change.path.split(b"/")
         if change.path == UNFINISHED and change.kind != ChangeKind.REMOVED:
             raise DifferError(
-                "no result can hold a file of this name, which marks an unfinished one;"
-                " remove it, or leave it out with --ignore",
+                "is the name that marks an unfinished result, and cannot be in a whole one;"
+                " it must be removed or left out",
                 change.path,
             )
         try:
@@ -97,10 +98,7 @@ class DirectoryWriter:
 
     def finish(self) -> None:
         """Give the directories that are still open their facts.  Nothing may be written after."""
-        try:
-            self._go([])
-        except OSError as error:
-            raise self._failed(error, b"/".join(self._descent.names)) from error
+        self._go([])
 
     def close(self) -> None:
         """Give back the descriptors."""
@@ -113,8 +111,11 @@ class DirectoryWriter:
     def _go(self, parents: list[bytes]) -> None:
         up, down = steps(self._descent.names, parents)
         for _ in range(up):
-            self._settle_directory(self._descent.fd, self._pending.pop())
-            self._descent.leave()
+            try:
+                self._settle_directory(self._descent.fd, self._pending.pop())
+                self._descent.leave()
+            except OSError as error:
+                raise self._failed(error, b"/".join(self._descent.names)) from error
         for name in down:
             self._descent.enter(name)
             self._pending.append(self._reopen(self._descent.fd))
@@ -234,8 +235,10 @@ class DirectoryWriter:
         if mode & _SET_ID and S_IMODE(os.fstat(fd).st_mode) != mode:
             self._losses.add("set-id bits", path, "not a member of the group")
         for attribute, value in entry.xattrs.items():
-            if not attribute.startswith("user."):
-                self._xattr(fd, attribute, value, path)
+            if attribute.startswith("user."):
+                continue
+            if not self._xattr(fd, attribute, value, path) and attribute == _ACCESS_ACL:
+                os.fchmod(fd, linux.mode_without_acl(mode, value))
         os.utime(fd, ns=(facts.st_mtime_ns, facts.st_mtime_ns))
         if not (self._fine_times and facts.st_mtime_ns in _SAFE_TIMES):
             self._check_time(os.fstat(fd).st_mtime_ns, facts.st_mtime_ns, path)
@@ -250,11 +253,12 @@ class DirectoryWriter:
             self._losses.add("owners", path, reason)
             mode &= ~_SET_ID
         if not S_ISLNK(facts.st_mode):
-            # Linux before 6.6 has no chmod that stops at a symbolic link; but the name was made a
-            # moment ago, in a directory that stays closed to everybody else until it is left.
+            # Linux before 6.6 has no chmod that stops at a symbolic link; but nobody else can reach
+            # what is written before it is published (output.py).
             os.chmod(name, mode, dir_fd=dir_fd)
         for attribute, value in entry.xattrs.items():
-            self._xattr(name, attribute, value, path)
+            if not self._xattr(name, attribute, value, path) and attribute == _ACCESS_ACL:
+                os.chmod(name, linux.mode_without_acl(mode, value), dir_fd=dir_fd)
         os.utime(name, ns=(facts.st_mtime_ns, facts.st_mtime_ns), dir_fd=dir_fd, follow_symlinks=False)
         if not (self._fine_times and facts.st_mtime_ns in _SAFE_TIMES):
             now = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
@@ -288,7 +292,8 @@ class DirectoryWriter:
         else:
             os.chown(file, uid, gid, dir_fd=self._descent.fd, follow_symlinks=False)
 
-    def _xattr(self, file: int | bytes, attribute: str, value: bytes, path: bytes) -> None:
+    def _xattr(self, file: int | bytes, attribute: str, value: bytes, path: bytes) -> bool:
+        """Give a file an attribute; whether the file system and our privileges allow it."""
         try:
             if isinstance(file, int):
                 linux.write_xattr_fd(file, attribute, value)
@@ -296,12 +301,15 @@ class DirectoryWriter:
                 linux.write_xattr(self._descent.fd, file, attribute, value)
         except OSError as error:
             if error.errno not in linux.NOT_CARRIED:
-                raise
+                reason = f"attribute {attribute} cannot be written: {os_reason(error)}"
+                raise DifferError(reason, self._shown + b"/" + path) from error
             namespace = attribute.split(".")[0]
             kind = (
                 f"{namespace} attributes" if namespace in ("user", "trusted") else f"{attribute} attributes"
             )
             self._losses.add(kind, path, os_reason(error))
+            return False
+        return True
 
 
 def remove_below(fd: int) -> None:
@@ -319,7 +327,7 @@ def remove_below(fd: int) -> None:
                 if not S_ISDIR(facts.st_mode):
                     os.unlink(name, dir_fd=descent.fd)
                     continue
-                if facts.st_mode & _OWNER_ALL != _OWNER_ALL:
+                if facts.st_mode & _OWNER_ALL != _OWNER_ALL and os.geteuid() != 0:
                     os.chmod(name, _OWNER_ALL, dir_fd=descent.fd)
                 descent.enter(name, facts)
                 pending.append(linux.list_names(descent.fd))

@@ -1,10 +1,10 @@
 """The places where results are written.
 
-A directory is there whole or not at all:
-
-* an OUT that did not exist is written under another name beside it and gets its own name last;
-* an OUT that exists (a mount point cannot be renamed) holds the file ``.differ-unfinished`` as long
-  as it is being written, which ``differ-apply`` and ``--verify`` refuse.
+A directory is there whole or not at all.  Everything is written into ``.differ-unfinished``, a directory
+inside OUT that is closed to everybody else, and moved up when all is there.  So nobody can put a
+symbolic link in the way of a writer, and what a killed run has left is known by that name, which
+``differ-apply`` and ``--verify`` refuse.  An OUT that did not exist also gets its own name last: a
+mount point cannot be renamed, this one can.
 
 A run that fails or is interrupted removes what it wrote.
 """
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import errno
 import os
-from stat import S_ISDIR, S_ISLNK, S_ISREG
+from stat import S_IMODE, S_ISDIR, S_ISLNK, S_ISREG
 
 from .. import linux
 from ..apply import UNFINISHED
@@ -24,6 +24,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    Place = tuple[int, int, bytes]
+    """A directory's device and inode, and a name in it."""
+
+_NESTED_MOUNTS = 100  # mounts of one directory on itself that are looked through
 _LINES_HELD = 256  # lines of a report written by one call
 
 
@@ -32,17 +36,17 @@ class Output:
 
     ``path``: absent, or an empty directory.
     ``fd``: once :meth:`open` has returned, the directory to write into.
+    ``root``: the directory that is called ``path`` in the end; complete after :meth:`publish`.
     """
 
     def __init__(self, path: bytes) -> None:
         self.path = path
-        self.fd = -1
+        self.fd = self.root = -1
         self._above, self._name = os.path.split(path.rstrip(b"/") or b"/")
         self._parent = -1
         self._staged: bytes | None = None
         self._taken = False
         self._before: os.stat_result | None = None
-        self._acl: bytes | None = None
 
     def open(self, inputs: Iterable[tuple[int, bytes]]) -> None:
         """Make the directory ready.
@@ -55,18 +59,23 @@ class Output:
             self._parent = linux.open_root(self._above or b".")
             if self._name in (b"", b".", b".."):
                 # No name of its own to look up in a parent.
-                self.fd = linux.open_root(self.path)
+                self.root = linux.open_root(self.path)
                 self._take(inputs)
             elif self._exists():
-                self.fd = linux.open_directory(self._name, self._parent)
+                self.root = linux.open_directory(self._name, self._parent)
                 self._take(inputs)
             else:
                 _check_outside(self._parent, self.path, inputs)
                 self._stage()
+            self._close_to_others()
         except NotADirectoryError as error:
             raise DifferError("is not a directory", self.path) from error
         except OSError as error:
             raise DifferError(f"cannot be written: {os_reason(error)}", self.path) from error
+
+    def place(self) -> Place | None:
+        """Where it is; None if it has no name of its own."""
+        return None if self._name in (b"", b".", b"..") else _place(self._parent, self._name)
 
     def _exists(self) -> bool:
         try:
@@ -79,56 +88,84 @@ class Output:
 
     def _take(self, inputs: Iterable[tuple[int, bytes]]) -> None:
         """Use the directory that is there."""
-        _check_outside(self.fd, self.path, inputs)
-        names = linux.list_names(self.fd)
+        _check_outside(self.root, self.path, inputs)
+        names = linux.list_names(self.root)
         if names:
             if UNFINISHED in names:
                 raise DifferError("holds what a killed run has left; empty it first", self.path)
             raise DifferError("is not empty; name a directory that is, or one that does not exist", self.path)
-        self._before = os.fstat(self.fd)
-        self._taken = True
-        try:
-            marker = linux.create_file(UNFINISHED, self.fd)
-        except OSError:
-            self._taken = False
-            raise
-        os.close(marker)
-        # What is written must not inherit it; the directory gets it back.
-        self._acl = linux.remove_xattr(self.fd, DEFAULT_ACL)
+        self._before = os.fstat(self.root)
 
     def _stage(self) -> None:
-        """Make a directory beside the one that is wanted."""
+        """Make a directory beside the one that is wanted, as mkdir(1) would make that one."""
         self._staged = _staged_name()
         try:
-            os.mkdir(self._staged, 0o700, dir_fd=self._parent)
+            os.mkdir(self._staged, 0o777, dir_fd=self._parent)
         except OSError:
             self._staged = None
             raise
-        self.fd = linux.open_directory(self._staged, self._parent)
-        self._acl = linux.remove_xattr(self.fd, DEFAULT_ACL)
+        self.root = linux.open_directory(self._staged, self._parent)
+
+    def _close_to_others(self) -> None:
+        """Make the directory to write into."""
+        self._taken = True
+        try:
+            os.mkdir(UNFINISHED, 0o700, dir_fd=self.root)
+        except OSError:
+            self._taken = False
+            raise
+        self.fd = linux.open_directory(UNFINISHED, self.root)
+        # What is written must not inherit an ACL or a group.
+        linux.remove_xattr(self.fd, DEFAULT_ACL)
+        os.fchmod(self.fd, 0o700)
+        owner = os.fstat(self.fd).st_uid
+        if owner != os.geteuid() and owner != self._owner_given():
+            raise DifferError("somebody else writes to it", self.path)
+
+    def _owner_given(self) -> int:
+        """The owner that the file system gives to what we make, where that is not always us (a user
+        namespace, vfat, NFS)."""
+        probe = _staged_name()
+        os.close(linux.create_file(probe, self.fd))
+        owner = os.stat(probe, dir_fd=self.fd, follow_symlinks=False).st_uid
+        os.unlink(probe, dir_fd=self.fd)
+        return owner
 
     def publish(self) -> None:
         """Say that the result is whole.
 
-        Raises :class:`DifferError` when the directory cannot get its name.
+        Raises :class:`DifferError` when the directory cannot get its entries or its name.
         """
         try:
-            if self._staged is None:
-                os.unlink(UNFINISHED, dir_fd=self.fd)
-                self._taken = False
-                self._restore()
-            else:
-                umask = os.umask(0)
-                os.umask(umask)
-                os.fchmod(self.fd, 0o777 & ~umask)
-                self._restore()
+            for name in linux.list_names(self.fd):
+                self._move_up(name)
+            os.rmdir(UNFINISHED, dir_fd=self.root)
+            self._restore_times()
+            if self._staged is not None:
                 os.rename(self._staged, self._name, src_dir_fd=self._parent, dst_dir_fd=self._parent)
                 self._staged = None
+            self._taken = False
         except OSError as error:
             reason = os_reason(error)
-            if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+            if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR, errno.EISDIR):
                 reason = "somebody else has made it meanwhile"
             raise DifferError(f"cannot be written: {reason}", self.path) from error
+
+    def _move_up(self, name: bytes) -> None:
+        try:
+            os.rename(name, name, src_dir_fd=self.fd, dst_dir_fd=self.root)
+        except PermissionError:
+            facts = os.stat(name, dir_fd=self.fd, follow_symlinks=False)
+            if not S_ISDIR(facts.st_mode):
+                raise
+            # To move a directory is to change its "..", which an ordinary user must be allowed to.
+            os.chmod(name, 0o700, dir_fd=self.fd)
+            fd = linux.open_directory(name, self.fd)
+            try:
+                os.rename(name, name, src_dir_fd=self.fd, dst_dir_fd=self.root)
+            finally:
+                os.fchmod(fd, S_IMODE(facts.st_mode))
+                os.close(fd)
 
     def discard(self) -> None:
         """Remove what was written, if it was not published, and close everything.
@@ -139,29 +176,24 @@ class Output:
         try:
             if self._staged is not None and _is_there(self._staged, self._parent):
                 left = os.path.join(self._above, self._staged)
-                if self.fd >= 0:
-                    remove_below(self.fd)
+                if self.root >= 0:
+                    remove_below(self.root)
                 os.rmdir(self._staged, dir_fd=self._parent)
-            elif self._taken:
-                remove_below(self.fd)
-                self._restore()
+            elif self._taken and self._staged is None and self._before is not None:
+                remove_below(self.root)
+                self._restore_times()
         except OSError as error:
             raise DifferError(
                 f"holds an unfinished result that cannot be removed: {os_reason(error)}", left
             ) from error
         finally:
-            self._close()
+            linux.close_all(self.fd, self.root, self._parent)
+            self.fd = self.root = self._parent = -1
 
-    def _restore(self) -> None:
-        if self._acl is not None:
-            linux.write_xattr_fd(self.fd, DEFAULT_ACL, self._acl)
+    def _restore_times(self) -> None:
         # In a directory that is not ours we may write but not set times.
         if self._before is not None and os.geteuid() in (0, self._before.st_uid):
-            os.utime(self.fd, ns=(self._before.st_atime_ns, self._before.st_mtime_ns))
-
-    def _close(self) -> None:
-        linux.close_all(self.fd, self._parent)
-        self.fd = self._parent = -1
+            os.utime(self.root, ns=(self._before.st_atime_ns, self._before.st_mtime_ns))
 
 
 class OutputFile:
@@ -206,6 +238,14 @@ class OutputFile:
         except OSError as error:
             raise DifferError(f"cannot be written: {os_reason(error)}", self.path) from error
 
+    def place(self) -> Place:
+        """Where it is."""
+        return _place(self._parent, self._name)
+
+    def directory(self) -> int:
+        """The directory in which a file is made; -1 if none is."""
+        return -1 if self._staged is None else self._parent
+
     def _check_target(self, inputs: Iterable[tuple[int, bytes]]) -> None:
         """Refuse a symbolic link that leads into an input."""
         try:
@@ -232,14 +272,22 @@ class OutputFile:
         except OSError as error:
             raise DifferError(f"cannot be written: {os_reason(error)}", self.path) from error
 
-    def publish(self) -> None:
-        """Give the file its name; raises :class:`DifferError`."""
+    def finish(self) -> None:
+        """Write what is left: nothing may come after.  Raises :class:`DifferError`."""
+        if self._fd < 0:
+            return
         self._flush()
         try:
             fd, self._fd = self._fd, -1
             os.close(fd)  # some file systems say only now that the disk is full
-            if self._staged is None:
-                return
+        except OSError as error:
+            raise DifferError(f"cannot be written: {os_reason(error)}", self.path) from error
+
+    def publish(self) -> None:
+        """Give the finished file its name; raises :class:`DifferError`."""
+        if self._staged is None:
+            return
+        try:
             os.rename(self._staged, self._name, src_dir_fd=self._parent, dst_dir_fd=self._parent)
         except OSError as error:
             raise DifferError(f"cannot be written: {os_reason(error)}", self.path) from error
@@ -261,6 +309,11 @@ class OutputFile:
 def _staged_name() -> bytes:
     """What a result is called until it has its own name."""
     return b".differ-" + os.urandom(8).hex().encode()
+
+
+def _place(directory: int, name: bytes) -> Place:
+    facts = os.fstat(directory)
+    return facts.st_dev, facts.st_ino, name
 
 
 def _is_stdout(name: bytes, dir_fd: int) -> bool:
@@ -297,10 +350,11 @@ def _check_outside(fd: int, path: bytes, inputs: Iterable[tuple[int, bytes]]) ->
     here = os.dup(fd)
     try:
         inode = None
-        while True:
+        still = 0
+        # A directory may be mounted below itself, so one that is its own parent need not be the root.
+        while still < _NESTED_MOUNTS:
             facts = os.fstat(here)
-            if (facts.st_dev, facts.st_ino) == inode:
-                return
+            still = still + 1 if (facts.st_dev, facts.st_ino) == inode else 0
             inode = (facts.st_dev, facts.st_ino)
             if inode in forbidden:
                 raise DifferError(
