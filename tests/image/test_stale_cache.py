@@ -1,0 +1,88 @@
+"""The keys of BuildKit's cache know the content behind a mount, but not its times, hard links and ACLs: a
+build whose UPPER differs from an earlier one's in nothing else gets the earlier one's result.
+
+Two recipes for Dockerfiles that are written by hand help.  (The third is to build with --no-cache.)
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import uuid
+from pathlib import Path
+
+import pytest
+
+from ..conftest import needs_root
+from ..trees import Row, read_tree
+from .engines import Docker
+from .inside import perform
+
+pytestmark = [pytest.mark.image, needs_root]
+
+STEPS = ("unseen_one", "unseen_two")
+
+HELPER = """\
+FROM base AS work
+RUN inside do {step}
+FROM differ AS d
+RUN --mount=from=base,target=/lower --mount=from=work,target=/upper ["differ", "/lower", "/upper", "/out"]
+"""
+# The environment is part of the key, and an argument is in it: anything that tells the inputs apart.
+WITH_ARGUMENT = HELPER.replace("RUN --mount", "ARG STAMP\nRUN --mount")
+# A file that is made anew whenever UPPER is, whose content is part of the key.
+WITH_FILE = HELPER.replace(
+    "FROM differ",
+    "FROM work AS stamp\nRUN cat /proc/sys/kernel/random/uuid >/stamp\nFROM differ",
+).replace("RUN --mount", "RUN --mount=from=stamp,source=/stamp,target=/stamp --mount")
+# What is in /out, told by a stage whose own key is never an old one.
+READ = """\
+FROM base AS read
+ARG ONCE
+RUN --mount=from=d,source=/out,target=/seen inside tree /seen >/rows.json
+FROM scratch
+COPY --from=read /rows.json /
+"""
+
+
+def seen(docker: Docker, helper: str, step: str, place: Path, stamp: str = "") -> list[Row]:
+    """What is in /out after a build."""
+    output = place / "output"
+    docker.build(
+        helper.format(step=step) + READ,
+        output=f"type=local,dest={output}",
+        args={"ONCE": str(uuid.uuid4()), **({"STAMP": stamp} if stamp else {})},
+    )
+    rows: list[Row] = json.loads((output / "rows.json").read_text())
+    shutil.rmtree(output)
+    return entries(rows)
+
+
+def entries(rows: list[Row]) -> list[Row]:
+    return [row for row in rows if row["type"] != "dir"]
+
+
+def wanted(base: Path, step: str, place: Path) -> list[Row]:
+    """What a step changes, from the same step made here."""
+    root = place / step
+    subprocess.run(["cp", "-a", base, root], check=True)
+    perform(str(root), step)
+    old = {row["path"]: row for row in read_tree(base)}
+    return entries([row for row in read_tree(root) if row != old.get(row["path"])])
+
+
+@pytest.mark.parametrize("recipe", ["argument", "file"])
+def test_the_recipes_help(docker: Docker, recipe: str, base_tree: Path, tmp_path: Path) -> None:
+    for step in STEPS:
+        helper, stamp = (WITH_ARGUMENT, step) if recipe == "argument" else (WITH_FILE, "")
+        assert seen(docker, helper, step, tmp_path, stamp) == wanted(base_tree, step, tmp_path)
+
+
+def test_without_them_the_old_result_comes_back(docker: Docker, base_tree: Path, tmp_path: Path) -> None:
+    one, two = STEPS
+    right = wanted(base_tree, one, tmp_path)
+    assert seen(docker, HELPER, one, tmp_path) == right
+    for row in wanted(base_tree, two, tmp_path):
+        assert row not in right
+    assert seen(docker, HELPER, two, tmp_path) == right
