@@ -30,7 +30,9 @@ test-programs: $(VENV)/installed-test pyz bin
 	DIFFER_PROGRAMS=dist/bin $(BIN)/pytest -m "cli and not inside"
 
 ## make test-image  the image on Docker 20.10, Docker 26.1 and buildah (as root; Debian only)
-test-image: $(VENV)/installed-test
+test-image: packages-test packages-bin $(VENV)/installed-test
+	@docs/install-packages.sh qemu-user
+	@tests/image/install-engines.sh $(VENV)/engines
 	$(BIN)/pytest -m image
 
 ## make bin         the static program, as dist/bin/differ and dist/bin/differ-apply
@@ -93,7 +95,7 @@ packages:
 	@docs/install-packages.sh python3 python3-venv ca-certificates
 
 packages-test: packages
-	@docs/install-packages.sh acl attr debootstrap e2fsprogs rsync tar umoci util-linux
+	@docs/install-packages.sh acl attr btrfs-progs debootstrap e2fsprogs rsync tar umoci util-linux xfsprogs
 
 packages-bin: packages
 	@docs/install-packages.sh gcc libc6-dev libpython3-dev zlib1g-dev

@@ -168,8 +168,9 @@ def _command(
     except ReaderGone:
         status = _BROKEN_PIPE
     except OSError as error:
-        where = f"{error.filename!s}: " if error.filename is not None else ""
-        terminal.err(f"{name}: {where}{os_reason(error)}\n")
+        # A descriptor that was refused (EMFILE) has no name; the run's own is better than none.
+        path = out if error.filename is None else os.fsencode(error.filename)
+        terminal.err(f"{name}: {DifferError(os_reason(error), path or None)}\n")
         status = TROUBLE
     except MemoryError:
         terminal.err(f"{name}: out of memory\n")

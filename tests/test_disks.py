@@ -261,7 +261,8 @@ def test_nobody_gains_by_an_acl_that_is_lost(
 ) -> None:
     lower, upper = pair(tmp_path)
     t = Builder(upper)
-    {"dir": t.dir, "fifo": t.fifo}.get(kind, t.file)("x", uid=5, gid=6)
+    make = t.dir if kind == "dir" else t.fifo if kind == "fifo" else t.file
+    make("x", uid=5, gid=6)
     bits = 0o6000 if kind == "set-id" else 0
     t.meta("x", mode=0o700 | bits)
     t.meta("x", xattrs={ACCESS: value}, mtime=A)

@@ -155,8 +155,8 @@ def mounted(place: Path, *options: str) -> Iterator[Path]:
         (place / name).mkdir()
     where = place / "merged"
     layers = f"lowerdir={place / 'lower'},upperdir={place / 'changes'},workdir={place / 'work'}"
-    command = ["mount", "-t", "overlay", "overlay", "-o", ",".join([layers, *options]), where]
-    subprocess.run(command, check=True)
+    mount = ("mount", "-t", "overlay", "overlay", "-o")
+    subprocess.run([*mount, ",".join([layers, *options]), where], check=True)
     try:
         yield where
     finally:
@@ -241,7 +241,7 @@ def test_a_device_that_the_kernel_would_not_show_is_refused(
             t.chr(path, (0, 0), mode=0o600 if how == "modified" and side == "upper" else 0o644, mtime=A)
     trees = (place / "lower", place / "upper")
     for out in ([], [place / "out"]):
-        status, text, err = run_differ("--whiteout=overlay", *trees, *out)
+        status, _, err = run_differ("--whiteout=overlay", *trees, *out)
         assert (status, err.count("\n")) == (2, 1), err
         assert err.startswith(f"differ: {path}: a character device 0:0 "), err
         assert sorted(os.listdir(place)) == ["changes", "lower", "upper"]

@@ -152,16 +152,9 @@ def test_another_machine(builder: Docker, tmp_path: Path, debian_pair: tuple[Pat
     for platform, emulator in (("linux/amd64", []), ("linux/arm64", ["qemu-aarch64"])):
         place = tmp_path / platform.replace("/", "-")
         build(builder, place, target="bin", output=f"type=local,dest={place / 'bin'}", platform=platform)
-        words = [
-            *emulator,
-            place / "bin/differ",
-            "--progress=none",
-            "--verify",
-            "--report",
-            "-",
-            *debian_pair,
-            place / "out",
-        ]
+        command = (*emulator, str(place / "bin/differ"))
+        options = ("--progress=none", "--verify", "--report", "-")
+        words = [*command, *options, *map(str, (*debian_pair, place / "out"))]
         done = subprocess.run(words, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         results.append((done.stdout, done.stderr, place / "out"))
