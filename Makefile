@@ -50,8 +50,9 @@ pyz: packages
 	TZ=UTC $(PYTHON) -m zipapp -c -p '/usr/bin/env python3' -o dist/differ.pyz build/pyz/tree
 	chmod 755 dist/differ.pyz
 	ln -f dist/differ.pyz dist/differ-apply.pyz
-	ln dist/differ.pyz build/pyz/bin/differ
-	ln dist/differ.pyz build/pyz/bin/differ-apply
+	TZ=UTC $(PYTHON) -m zipapp -c -p $(PYTHON) -o build/pyz/bin/differ build/pyz/tree
+	chmod 755 build/pyz/bin/differ
+	ln build/pyz/bin/differ build/pyz/bin/differ-apply
 
 ## make image       the runner image, with docker (DOCKER, IMAGE and BUILD_FLAGS may be given)
 DOCKER ?= docker

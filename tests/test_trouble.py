@@ -185,6 +185,7 @@ def test_whole_paths_need_no_current_directory(place: Path) -> None:
 # ---------------------------------------------------------------- no descriptor left
 
 
+@pytest.mark.inside
 @pytest.mark.parametrize("apply", [False, True])
 @pytest.mark.parametrize("limit", range(5, 24))
 @each_out

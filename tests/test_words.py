@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from .command import differ, ended
+from .command import REPOSITORY, ended, program
 from .conftest import RunDiffer
 from .listing import names
 from .trees import Builder, read_tree
@@ -84,6 +85,19 @@ def test_upper_must_be_there(place: Path, run_differ: RunDiffer, apply: bool) ->
 C_LOCALE = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 UTF_8 = {"LC_ALL": "C.UTF-8"}
 
+
+def run(environment: dict[str, str], *words: str) -> tuple[int, str, str]:
+    """Run the command in the current directory."""
+    process = subprocess.Popen(
+        [*program(code=REPOSITORY), *words],
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+    )
+    return ended(process)
+
+
 PATTERNS = [
     ("é*", {"été", "étui"}),
     ("?té", {"été"}),
@@ -104,13 +118,7 @@ def test_a_pattern_is_utf_8_in_any_locale(
     Builder(place / "upper").dir("d")
     for path in paths - {"d"}:
         Builder(place / "upper").file(path.encode())
-    process = differ(
-        *("--verify", f"--ignore={pattern}", "lower", "upper", "out"),
-        cwd=place,
-        env={**os.environ, **environment},
-        encoding="utf-8",
-    )
-    status, _, err = ended(process)
+    status, _, err = run(environment, "--verify", f"--ignore={pattern}", "lower", "upper", "out")
     assert status == 0, err
     assert set(names(place / "out")) == paths - ignored
 
@@ -120,18 +128,11 @@ def test_a_path_is_its_bytes_in_any_locale(place: Path, environment: dict[str, s
     Path("upper/é").touch()
     os.rename("lower", "bas")
     os.mkdir("étage")
-    process = differ(
-        *("--report", "étage/rapport", "bas", "./upper", "étage/sortie"),
-        cwd=place,
-        env={**os.environ, **environment},
-        encoding="utf-8",
-    )
-    status, _, err = ended(process)
+    status, _, err = run(environment, "--report", "étage/rapport", "bas", "./upper", "étage/sortie")
     assert status == 0, err
     assert sorted(os.listdir("étage")) == ["rapport", "sortie"]
     assert os.listdir("étage/sortie") == ["é"]
-    process = differ("bas", "étage/keine", cwd=place, env={**os.environ, **environment}, encoding="utf-8")
-    status, _, err = ended(process)
+    status, _, err = run(environment, "bas", "étage/keine")
     assert (status, err.startswith("differ: étage/keine: no such directory")) == (2, True), err
 
 
