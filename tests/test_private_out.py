@@ -282,3 +282,29 @@ def test_whiteouts_and_links_at_the_top(trees: Trees, run_differ: RunDiffer, sty
     assert set(names(trees.out)) - set(names(trees.upper)) == set(removed[style])
     assert (trees.out / "a").stat().st_ino == (trees.out / "z").stat().st_ino
     assert (trees.out / "a").stat().st_nlink == 3
+
+
+@pytest.mark.inside
+@pytest.mark.parametrize("fails", [False, True])
+def test_what_somebody_else_puts_into_out_stays_theirs(
+    tmp_path: Path, run_differ: RunDiffer, monkeypatch: pytest.MonkeyPatch, fails: bool
+) -> None:
+    lower, upper, out = (tmp_path / name for name in ("lower", "upper", "out"))
+    for tree in (lower, upper, out):
+        tree.mkdir()
+    (upper / "d").mkdir()
+    (upper / "d/f").write_text("f")
+    if fails:
+        (upper / "d/.wh.x").touch()
+    real = os.mkdir
+
+    def mkdir(path: Any, *words: Any, **options: Any) -> None:
+        real(path, *words, **options)
+        (out / "theirs").write_text("theirs")
+
+    monkeypatch.setattr(os, "mkdir", mkdir)
+    status, text, err = run_differ(lower, upper, out)
+    assert (status, text, err.count("\n")) == (2, "", 1)
+    assert fails or err == f"differ: {out}: somebody else has written into it meanwhile\n"
+    assert os.listdir(out) == ["theirs"]
+    assert (out / "theirs").read_text() == "theirs"

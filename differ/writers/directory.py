@@ -312,6 +312,25 @@ class DirectoryWriter:
         return True
 
 
+def remove(name: bytes, dir_fd: int) -> None:
+    """Remove ``name`` in the directory ``dir_fd``, with everything below it; following nothing.
+
+    Raises ``OSError`` when something cannot be removed.
+    """
+    facts = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
+    if not S_ISDIR(facts.st_mode):
+        os.unlink(name, dir_fd=dir_fd)
+        return
+    if facts.st_mode & _OWNER_ALL != _OWNER_ALL and os.geteuid() != 0:
+        os.chmod(name, _OWNER_ALL, dir_fd=dir_fd)
+    fd = linux.open_directory(name, dir_fd)
+    try:
+        remove_below(fd)
+    finally:
+        linux.close_all(fd)
+    os.rmdir(name, dir_fd=dir_fd)
+
+
 def remove_below(fd: int) -> None:
     """Remove everything below the directory ``fd``, which stays; following nothing.
 

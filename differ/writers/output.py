@@ -18,7 +18,7 @@ from stat import S_IMODE, S_ISDIR, S_ISLNK, S_ISREG
 from .. import linux
 from ..apply import UNFINISHED
 from ..model import DifferError, os_reason
-from .directory import DEFAULT_ACL, remove_below
+from .directory import DEFAULT_ACL, remove, remove_below
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ class Output:
         self._parent = -1
         self._staged: bytes | None = None
         self._taken = False
+        self._moved: list[bytes] = []
         self._before: os.stat_result | None = None
 
     def open(self, inputs: Iterable[tuple[int, bytes]]) -> None:
@@ -137,7 +138,10 @@ class Output:
         Raises :class:`DifferError` when the directory cannot get its entries or its name.
         """
         try:
+            if linux.list_names(self.root) != [UNFINISHED]:
+                raise DifferError("somebody else has written into it meanwhile", self.path)
             for name in linux.list_names(self.fd):
+                self._moved.append(name)
                 self._move_up(name)
             os.rmdir(UNFINISHED, dir_fd=self.root)
             self._restore_times()
@@ -180,7 +184,10 @@ class Output:
                     remove_below(self.root)
                 os.rmdir(self._staged, dir_fd=self._parent)
             elif self._taken and self._staged is None and self._before is not None:
-                remove_below(self.root)
+                # What somebody else has put there stays.
+                for name in [*self._moved, UNFINISHED]:
+                    if _is_there(name, self.root):
+                        remove(name, self.root)
                 self._restore_times()
         except OSError as error:
             raise DifferError(
