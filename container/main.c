@@ -49,7 +49,6 @@ static PyStatus start(int argc, char **argv)
     config.module_search_paths_set = 1; /* to nothing */
     config.pathconfig_warnings = 0;
     config.optimization_level = 2;
-    /* A signal that comes before differ waits for it ends the process as it ends every other. */
     config.install_signal_handlers = 0;
     /* Set, so that nothing is looked for on the disk to compute them. */
     wchar_t **paths[] = {&config.prefix, &config.exec_prefix, &config.base_prefix,
@@ -75,7 +74,10 @@ static int run(void)
     if (result)
         code = PyLong_AsLong(result);
     if (PyErr_Occurred()) {
-        PyErr_Print();
+        if (PyErr_ExceptionMatches(PyExc_MemoryError))
+            fputs("differ: out of memory\n", stderr);
+        else
+            PyErr_Print();
         return TROUBLE;
     }
     return (int)code;
@@ -85,8 +87,21 @@ int main(int argc, char **argv)
 {
     PyStatus status;
 
+    sigset_t held;
+
+    /*
+     * What asks for an end is held until differ listens (cli.py): CPython would answer with a
+     * traceback, and process 1 would never hear of it.
+     */
+    sigemptyset(&held);
+    sigaddset(&held, SIGHUP);
+    sigaddset(&held, SIGINT);
+    sigaddset(&held, SIGTERM);
+    sigprocmask(SIG_BLOCK, &held, NULL);
     occupy_streams();
-    signal(SIGPIPE, SIG_IGN); /* as Python does: a reader who has gone is an error to be handled */
+    /* As CPython does elsewhere: a reader who has gone and a file too large are errors to be handled. */
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);
     status = start(argc, argv);
     if (PyStatus_Exception(status)) {
         fprintf(stderr, "differ: cannot start: %s\n", status.err_msg ? status.err_msg : "out of memory");

@@ -103,6 +103,8 @@ class Terminal:
         for number in _SIGNALS:
             if _signal.getsignal(number) != _signal.SIG_IGN:
                 _signal.signal(number, _interrupt)
+        # The static program has held them back since its first instruction.
+        _signal.pthread_sigmask(_signal.SIG_UNBLOCK, _SIGNALS)
 
     def hold_signals(self) -> None:
         """Ignore signals from now on."""

@@ -265,6 +265,9 @@ def _publish(session: _Session, writer: DirectoryWriter) -> Output:
     writer.finish()
     if session.report is not None:
         session.report.finish()  # a report that does not fit is trouble, and with trouble there is no OUT
+    if not session.options.verify:
+        # Nothing can fail any more, and whoever is told of a signal must find no OUT.
+        session.console.hold_signals()
     output.publish()
     return output
 

@@ -354,6 +354,7 @@ def _check_outside(fd: int, path: bytes, inputs: Iterable[tuple[int, bytes]]) ->
     for input_fd, shown in inputs:
         facts = os.fstat(input_fd)
         forbidden[(facts.st_dev, facts.st_ino)] = shown
+    root = os.stat(b"/")
     here = os.dup(fd)
     try:
         inode = None
@@ -367,8 +368,11 @@ def _check_outside(fd: int, path: bytes, inputs: Iterable[tuple[int, bytes]]) ->
                 raise DifferError(
                     f"lies in {os.fsdecode(forbidden[inode])}; write to a directory outside both trees", path
                 )
+            if still and inode == (root.st_dev, root.st_ino):
+                return
             above = linux.open_parent(here)
             os.close(here)
             here = above
     finally:
-        os.close(here)
+        # A signal may have come between the two lines above.
+        linux.close_all(here)
