@@ -31,7 +31,7 @@ RUN --mount=from=base,target=/lower --mount=from=work,target=/upper ["differ", "
 """
 # The environment is part of the key, and an argument is in it: anything that tells the inputs apart.
 WITH_ARGUMENT = HELPER.replace("RUN --mount", "ARG STAMP\nRUN --mount")
-# A file that is made anew whenever UPPER is, whose content is part of the key.
+# A file that is made anew whenever UPPER is, or what it was made from, whose content is part of the key.
 WITH_FILE = HELPER.replace(
     "FROM differ",
     "FROM work AS stamp\nRUN cat /proc/sys/kernel/random/uuid >/stamp\nFROM differ",
@@ -86,3 +86,28 @@ def test_without_them_the_old_result_comes_back(docker: Docker, base_tree: Path,
     for row in wanted(base_tree, two, tmp_path):
         assert row not in right
     assert seen(docker, HELPER, two, tmp_path) == right
+
+
+# LOWER changes and UPPER, which was not made from it, does not.  ("true" makes it a step of its own.)
+APART = """\
+FROM base AS low
+RUN inside do {step}
+FROM base AS work
+RUN inside do unseen_one && true
+FROM work AS stamp
+RUN cat /proc/sys/kernel/random/uuid >/stamp
+FROM low AS stamp-low
+RUN cat /proc/sys/kernel/random/uuid >/stamp
+FROM differ AS d
+RUN --mount=from=stamp,source=/stamp,target=/stamp {more}--mount=from=low,target=/lower \\
+    --mount=from=work,target=/upper ["differ", "/lower", "/upper", "/out"]
+"""
+OF_LOWER = "--mount=from=stamp-low,source=/stamp,target=/stamp-low "
+
+
+@pytest.mark.parametrize("more", ["", OF_LOWER], ids=["one", "both"])
+def test_each_side_that_stands_alone_needs_its_file(docker: Docker, more: str, tmp_path: Path) -> None:
+    helper = APART.replace("{more}", more)
+    paths = [[row["path"] for row in seen(docker, helper, step, tmp_path)] for step in STEPS]
+    changed = ["srv/c", "srv/d", "srv/e", "usr/share/doc/b"]
+    assert paths == [[], changed if more else []]
