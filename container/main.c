@@ -86,7 +86,6 @@ static int run(void)
 int main(int argc, char **argv)
 {
     PyStatus status;
-
     sigset_t held;
 
     /*

@@ -147,13 +147,11 @@ class MergedTree:
         return layer.below
 
     def _is_opaque(self, name: bytes) -> bool:
-        wanted = self._style.opaque_xattrs
-        return bool(wanted) and b"y" in self._marks(name, wanted).values()
+        return b"y" in self._marks(name, self._style.opaque_xattrs).values()
 
     def _check_whole(self, name: bytes) -> None:
         """Refuse an entry whose content or names lie in another layer."""
-        wanted = self._style.partial_xattrs
-        for found in self._marks(name, wanted) if wanted else ():
+        for found in self._marks(name, self._style.partial_xattrs):
             raise DifferError(
                 f"is only a part ({found}), the rest lies in another layer;"
                 " mount the layers and take the merged tree",
@@ -161,6 +159,9 @@ class MergedTree:
             )
 
     def _marks(self, name: bytes, wanted: tuple[str, ...]) -> dict[str, bytes]:
+        """Those of the attributes ``wanted`` that an entry of the changes has."""
+        if not wanted:
+            return {}
         try:
             return read_xattrs(self._changes.fd, name, wanted.__contains__)
         except OSError as error:

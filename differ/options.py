@@ -21,7 +21,8 @@ usage: differ [options] LOWER UPPER [OUT]
 
 Write what UPPER has and LOWER has not into the directory OUT: added and modified entries, and
 whiteouts for removed ones.  Without OUT, write nothing and list the changes.  LOWER may be the
-word scratch, an empty tree (./scratch is a directory of that name).  OUT must be absent or an empty directory, outside both trees.
+word scratch, an empty tree (./scratch is a directory of that name).  OUT must be absent or an
+empty directory, outside both trees.
 
   --whiteout STYLE       how a removed name is written: oci (an image layer's .wh.NAME, the
                          default), overlay (overlayfs's device 0:0), none (not at all)

@@ -216,7 +216,6 @@ def _diff(session: _Session, options: Options) -> int:
             merged = MergedTree(session.reader(lower), written, style)
             proved = _prove(session, merged, *seen(merged, session.reader(upper)), style)
     if session.report is not None:
-        session.report.finish()
         session.report.publish()
     session.warn_of_losses()
     if not options.quiet:

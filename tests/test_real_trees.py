@@ -5,14 +5,13 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from .conftest import needs_program, needs_root
+from .debian import change_debian, make_debian, run
 from .room import Room
 from .test_judges import (
     apply,
@@ -24,45 +23,17 @@ from .test_judges import (
 
 pytestmark = pytest.mark.real
 
-CHANGE_PACKAGES = """\
-set -e
-export DEBIAN_FRONTEND=noninteractive
-echo 'deb http://deb.debian.org/debian testing main' > /etc/apt/sources.list.d/testing.list
-printf 'Package: *\\nPin: release a=testing\\nPin-Priority: -10\\n' > /etc/apt/preferences.d/testing
-# A mirror may be a snapshot that is older than its own date of expiry.
-apt-get -qq -o Acquire::Check-Valid-Until=false update
-apt-get -qq install -y --no-install-recommends perl hello
-apt-get -qq install -y --no-install-recommends tzdata/testing
-apt-get -qq purge -y --allow-remove-essential e2fsprogs logsave
-apt-get clean
-"""
-
 
 @pytest.fixture(scope="module")
 def debian(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Room]:
     """The pair of root file systems, on which programs have run as they do in a build."""
     room = Room(tmp_path_factory.mktemp("debian"))
     lower, upper = room.path / "lower", room.path / "upper"
-    run("debootstrap", "--variant=minbase", codename(), lower)
+    make_debian(lower)
     upper.rmdir()
-    run("cp", "-a", lower, upper)
-    shutil.copyfile("/etc/resolv.conf", upper / "etc/resolv.conf")
-    run("chroot", upper, "sh", "-c", CHANGE_PACKAGES)
+    change_debian(lower, upper)
     yield room
     shutil.rmtree(room.path)
-
-
-def codename() -> str:
-    for line in Path("/etc/os-release").read_text().splitlines():
-        key, _, value = line.partition("=")
-        if key == "VERSION_CODENAME":
-            return value
-    return "bookworm"
-
-
-def run(*words: str | Path) -> None:
-    done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-    assert done.returncode == 0, (words, done.stdout[-2000:])
 
 
 @pytest.fixture(params=["oci", "overlay", "none"])

@@ -312,33 +312,15 @@ class DirectoryWriter:
         return True
 
 
-def remove(name: bytes, dir_fd: int) -> None:
-    """Remove ``name`` in the directory ``dir_fd``, with everything below it; following nothing.
-
-    Raises ``OSError`` when something cannot be removed.
-    """
-    facts = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
-    if not S_ISDIR(facts.st_mode):
-        os.unlink(name, dir_fd=dir_fd)
-        return
-    if facts.st_mode & _OWNER_ALL != _OWNER_ALL and os.geteuid() != 0:
-        os.chmod(name, _OWNER_ALL, dir_fd=dir_fd)
-    fd = linux.open_directory(name, dir_fd)
-    try:
-        remove_below(fd)
-    finally:
-        linux.close_all(fd)
-    os.rmdir(name, dir_fd=dir_fd)
-
-
-def remove_below(fd: int) -> None:
+def remove_below(fd: int, names: list[bytes] | None = None) -> None:
     """Remove everything below the directory ``fd``, which stays; following nothing.
 
+    ``names``: what to remove of it, with everything below; all by default.
     Raises ``OSError`` when something cannot be removed.
     """
     descent = Descent(os.dup(fd))
     try:
-        pending = [linux.list_names(fd)]
+        pending = [linux.list_names(fd) if names is None else names]
         while True:
             if pending[-1]:
                 name = pending[-1].pop()

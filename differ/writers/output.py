@@ -18,7 +18,7 @@ from stat import S_IMODE, S_ISDIR, S_ISLNK, S_ISREG
 from .. import linux
 from ..apply import UNFINISHED
 from ..model import DifferError, os_reason
-from .directory import DEFAULT_ACL, remove, remove_below
+from .directory import DEFAULT_ACL, remove_below
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -183,11 +183,10 @@ class Output:
                 if self.root >= 0:
                     remove_below(self.root)
                 os.rmdir(self._staged, dir_fd=self._parent)
-            elif self._taken and self._staged is None and self._before is not None:
+            elif self._taken and self._before is not None:
                 # What somebody else has put there stays.
-                for name in [*self._moved, UNFINISHED]:
-                    if _is_there(name, self.root):
-                        remove(name, self.root)
+                ours = [name for name in (*self._moved, UNFINISHED) if _is_there(name, self.root)]
+                remove_below(self.root, ours)
                 self._restore_times()
         except OSError as error:
             raise DifferError(
@@ -291,7 +290,8 @@ class OutputFile:
             raise DifferError(f"cannot be written: {os_reason(error)}", self.path) from error
 
     def publish(self) -> None:
-        """Give the finished file its name; raises :class:`DifferError`."""
+        """Finish the file and give it its name; raises :class:`DifferError`."""
+        self.finish()
         if self._staged is None:
             return
         try:

@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 from ..command import REPOSITORY
-from ..test_real_trees import CHANGE_PACKAGES
+from ..debian import make_debian
 from ..trees import Builder
 from .inside import sample, settle_base
 
@@ -60,21 +60,14 @@ def make_base(root: Path) -> None:
     settle_base(str(root))
 
 
-def make_debian(root: Path) -> None:
-    """A Debian with apt, of the release of this machine."""
-    _said("debootstrap", "--variant=minbase", _codename(), str(root))
+def make_builder(root: Path) -> None:
+    """A Debian to build the image in."""
+    make_debian(root)
     # A mirror may be a snapshot that is older than its own date of expiry.
     (root / "etc/apt/apt.conf.d/99valid").write_text('Acquire::Check-Valid-Until "false";\n')
     for unused in ("var/cache/apt/archives", "var/lib/apt/lists"):
         shutil.rmtree(root / unused)
         (root / unused).mkdir()
-
-
-def change_debian(root: Path, changed: Path) -> None:
-    """A copy of a Debian after packages came, went and were upgraded."""
-    _said("cp", "-a", str(root), str(changed))
-    shutil.copyfile("/etc/resolv.conf", changed / "etc/resolv.conf")
-    _said("chroot", str(changed), "sh", "-c", CHANGE_PACKAGES)
 
 
 def pack(root: Path, tar: Path) -> None:
@@ -92,11 +85,3 @@ def _said(*words: str) -> list[str]:
     done = subprocess.run(words, capture_output=True, text=True, cwd=REPOSITORY, timeout=400, check=False)
     assert done.returncode == 0, (words, done.stdout[-2000:], done.stderr[-2000:])
     return done.stdout.splitlines()
-
-
-def _codename() -> str:
-    for line in Path("/etc/os-release").read_text().splitlines():
-        key, _, value = line.partition("=")
-        if key == "VERSION_CODENAME":
-            return value
-    return "bookworm"

@@ -13,7 +13,8 @@ from types import FrameType
 import pytest
 
 from ..command import REPOSITORY
-from .bases import change_debian, make_base, make_debian, pack
+from ..debian import change_debian
+from .bases import make_base, make_builder, pack
 from .engines import DOCKERS, ENGINES, Docker, Engine, MissingError, started
 
 SOURCES = ("differ", "container", "LICENSE", "README.md", "setup.cfg", "pyproject.toml", ".dockerignore")
@@ -87,7 +88,7 @@ def debian_root(place: Path) -> Path:
     """A Debian with apt."""
     root = place / "debian"
     root.mkdir()
-    make_debian(root)
+    make_builder(root)
     return root
 
 
