@@ -21,6 +21,7 @@ from ..command import REPOSITORY
 UNPACKED = Path(os.environ.get("DIFFER_ENGINES") or REPOSITORY / ".venv" / "engines")
 """Where install-engines.sh has put the engines that are not installed."""
 
+BUILDX = UNPACKED / "docker26" / "usr" / "libexec" / "docker" / "cli-plugins" / "docker-buildx"
 CLIENT = "/usr/bin/docker"  # by its path: another one may come first in PATH
 LONGEST = 300  # seconds for one command; the longest installs a compiler
 TO_START = 60
@@ -90,12 +91,18 @@ class Engine:
         no_cache: bool = False,
         network: str = "none",
         platform: str | None = None,
+        contexts: dict[str, str] | None = None,
+        more: tuple[str, ...] = (),
     ) -> str:
         """Build a Dockerfile; the log.
 
-        ``output``: as for ``--output``.  The rest is named as the options are.
+        ``output``: as for ``--output``.  ``contexts``: for ``--build-context``.  ``more``: further options.
+        The rest is named as the options are.
         """
-        words: list[str | Path] = [*self._build_words(network), "-f", "-"]
+        words: list[str | Path] = [*self._build_words(network, bool(contexts)), "-f", "-"]
+        for name, value in (contexts or {}).items():
+            words += ["--build-context", f"{name}={value}"]
+        words += more
         if tag is not None:
             words += ["-t", tag]
         if target is not None:
@@ -110,7 +117,7 @@ class Engine:
             words.append("--no-cache")
         return call(*words, context or self._empty, text=dockerfile, env=self._env())
 
-    def _build_words(self, network: str) -> list[str | Path]:
+    def _build_words(self, network: str, contexts: bool) -> list[str | Path]:
         raise NotImplementedError
 
     def _env(self) -> dict[str, str]:
@@ -130,6 +137,10 @@ class Docker(Engine):
     def __init__(self, name: str, place: Path, program: Path, features: dict[str, bool]) -> None:
         super().__init__(name, place)
         self._socket = place / "s"
+        plugins = place / "client" / "cli-plugins"
+        plugins.mkdir(parents=True)
+        if BUILDX.exists():
+            (plugins / BUILDX.name).symlink_to(BUILDX)
         self._log = place / "log"
         config = place / "daemon.json"
         config.write_text(json.dumps({"features": features}))
@@ -191,8 +202,10 @@ class Docker(Engine):
         )
         return done.returncode, done.stdout, done.stderr
 
-    def _build_words(self, network: str) -> list[str | Path]:
-        return [CLIENT, "build", "--progress=plain", "--pull=false", f"--network={network}"]
+    def _build_words(self, network: str, contexts: bool) -> list[str | Path]:
+        # The client of 20.10 needs its plugin for named contexts.
+        build = ("buildx", "build") if contexts else ("build",)
+        return [CLIENT, *build, "--progress=plain", "--pull=false", f"--network={network}"]
 
     def _env(self) -> dict[str, str]:
         return {
@@ -238,7 +251,7 @@ class Buildah(Engine):
         words = ("push", "--quiet", f"localhost/{tag}", f"docker-archive:{archive}:{tag}")
         call(*self._words(), *words, env=self._env())
 
-    def _build_words(self, network: str) -> list[str | Path]:
+    def _build_words(self, network: str, contexts: bool) -> list[str | Path]:
         # This isolation has the host's network or none at all; layers are not kept, because the keys of
         # that cache do not know what is behind a mount.
         isolation = ("--isolation", "chroot", "--network", "host", "--pull-never", "--layers=false")

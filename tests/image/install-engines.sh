@@ -1,8 +1,8 @@
 #!/bin/sh
 # Install the container engines that the image is tested on; as root, on Debian.
 # usage: install-engines.sh DIRECTORY
-# Debian 12: docker.io (20.10) and buildah are installed, and Debian 13's dockerd (26.1) is unpacked into
-# DIRECTORY/docker26, where nothing starts it but the tests.  Debian 13: its own docker.io and buildah.
+# Debian 12: docker.io (20.10) and buildah are installed, and Debian 13's dockerd (26.1) and buildx are unpacked
+# into DIRECTORY/docker26, where nothing starts them but the tests.  Debian 13: its own docker.io and buildah.
 set -eu
 
 directory=$1
@@ -32,7 +32,7 @@ fi
 "$install" $packages
 [ "$VERSION_CODENAME" = bookworm ] || exit 0
 
-[ -x "$directory/docker26/usr/sbin/dockerd" ] && exit 0
+[ -x "$directory/docker26/usr/libexec/docker/cli-plugins/docker-buildx" ] && exit 0
 mkdir -p "$directory"
 directory=$(cd "$directory" && pwd)
 # A state of apt's own, so that the machine's sources and lists stay as they are.
@@ -46,8 +46,10 @@ trixie() {
 		-o Acquire::Check-Valid-Until=false -o Acquire::Languages=none -o APT::Sandbox::User=root "$@"
 }
 trixie update
-(cd "$apt/download" && trixie download docker.io/trixie)
+(cd "$apt/download" && trixie download docker.io/trixie docker-buildx/trixie)
 rm -rf "$directory/docker26" "$directory/docker26.new"
-dpkg-deb -x "$apt"/download/docker.io_26.*.deb "$directory/docker26.new"
+for package in "$apt"/download/docker.io_26.*.deb "$apt"/download/docker-buildx_*.deb; do
+	dpkg-deb -x "$package" "$directory/docker26.new"
+done
 mv "$directory/docker26.new" "$directory/docker26"
 rm -rf "$apt"

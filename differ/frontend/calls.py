@@ -1,0 +1,213 @@
+"""gRPC calls over two pipes: BuildKit is the server at the other end of stdin and stdout.
+
+HTTP/2 is the h2 package's; what is added is the frame of a message and the status at the end of a call
+(grpc/grpc, doc/PROTOCOL-HTTP2.md).
+"""
+
+from __future__ import annotations
+
+import os
+from binascii import a2b_base64
+
+import h2.config
+import h2.connection
+import h2.events
+import h2.exceptions
+import h2.settings
+
+from .messages import STATUS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .protobuf import Value
+
+WINDOW = 1 << 24  # bytes that may be under way to us: as long as the longest message of BuildKit
+READ = 1 << 16
+UNKNOWN, UNIMPLEMENTED, UNAVAILABLE = 2, 12, 14
+
+
+class CallError(Exception):
+    """A call that failed.
+
+    ``code``: gRPC's.
+    ``details``: of the status, as it came: each a dict with ``type_url`` and ``value``.
+    """
+
+    def __init__(self, code: int, message: str, details: list[Value] | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.details = details or []
+
+
+class _Call:
+    """What has come of one call."""
+
+    __slots__ = ("body", "ended", "error", "headers")
+
+    def __init__(self) -> None:
+        self.body = bytearray()
+        self.headers: dict[str, str] = {}
+        self.ended = False
+        self.error: CallError | None = None
+
+
+class Connection:
+    """The client's end.
+
+    ``source``, ``sink``: descriptors to read from and write to; they stay the caller's.
+    """
+
+    def __init__(self, source: int, sink: int) -> None:
+        self._source = source
+        self._sink = sink
+        self._calls: dict[int, _Call] = {}
+        self._closed: CallError | None = None
+        config = h2.config.H2Configuration(client_side=True, header_encoding="utf-8")
+        self._h2 = h2.connection.H2Connection(config)
+        # A failed build comes with its Dockerfile in a header.  The frame size stays as it is: h2 would
+        # refuse the larger ones before the other side has agreed.
+        self._h2.local_settings = h2.settings.Settings(
+            client=True,
+            initial_values={
+                h2.settings.SettingCodes.ENABLE_PUSH: 0,
+                h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: WINDOW,
+                h2.settings.SettingCodes.MAX_HEADER_LIST_SIZE: WINDOW,
+            },
+        )
+        self._h2.decoder.max_header_list_size = WINDOW
+        self._h2.initiate_connection()
+        self._h2.increment_flow_control_window(WINDOW)
+
+    def start(self, path: str, message: bytes) -> int:
+        """Send a request; the number to :meth:`finish` it by.  Several may be under way.
+
+        ``path``: ``/package.Service/Method``.
+        """
+        if self._closed is not None:
+            raise self._closed
+        number = self._h2.get_next_available_stream_id()
+        self._calls[number] = _Call()
+        try:
+            self._h2.send_headers(
+                number,
+                [
+                    (":method", "POST"),
+                    (":scheme", "http"),
+                    (":path", path),
+                    (":authority", "localhost"),
+                    ("content-type", "application/grpc"),
+                    ("te", "trailers"),
+                ],
+            )
+            self._send(number, b"\0" + len(message).to_bytes(4, "big") + message)
+        except h2.exceptions.ProtocolError as error:
+            raise self._broken(error) from error
+        return number
+
+    def finish(self, number: int) -> bytes:
+        """The reply to a request; raises :class:`CallError`."""
+        call = self._calls[number]
+        while not call.ended:
+            self._receive()
+        del self._calls[number]
+        if call.error is not None:
+            raise call.error
+        return _reply(call)
+
+    def _send(self, number: int, data: bytes) -> None:
+        call = self._calls[number]
+        view = memoryview(data)
+        while view and not call.ended:
+            room = min(self._h2.local_flow_control_window(number), self._h2.max_outbound_frame_size)
+            if room <= 0:
+                self._receive()
+                continue
+            self._h2.send_data(number, bytes(view[:room]), end_stream=len(view) <= room)
+            view = view[room:]
+        self._flush()
+
+    def _flush(self) -> None:
+        view = memoryview(self._h2.data_to_send())
+        while view:
+            try:
+                view = view[os.write(self._sink, view) :]
+            except OSError as error:
+                raise self._broken(error) from error
+
+    def _receive(self) -> None:
+        """Take what has come, at least one byte, and give every call its part."""
+        self._flush()
+        if self._closed is not None:
+            raise self._closed
+        try:
+            data = os.read(self._source, READ)
+        except OSError as error:
+            raise self._broken(error) from error
+        if not data:
+            raise self._broken("it has closed the connection")
+        try:
+            for event in self._h2.receive_data(data):
+                self._take(event)
+        except h2.exceptions.ProtocolError as error:
+            raise self._broken(error) from error
+        self._flush()
+
+    def _take(self, event: h2.events.Event) -> None:
+        if isinstance(event, h2.events.ConnectionTerminated):
+            # Calls that have begun may still be answered; the next read tells.
+            self._closed = CallError(UNAVAILABLE, f"the engine has ended the connection ({event.error_code})")
+            last = event.last_stream_id or 0
+            for number, begun in self._calls.items():
+                if number > last and not begun.ended:
+                    begun.ended, begun.error = True, self._closed
+            if event.error_code:
+                raise self._closed
+            return
+        call = self._calls.get(getattr(event, "stream_id", 0) or 0)
+        if isinstance(event, h2.events.DataReceived):
+            self._h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+            if call is not None:
+                call.body += event.data
+        elif call is None:
+            pass
+        elif isinstance(event, h2.events.ResponseReceived | h2.events.TrailersReceived):
+            call.headers.update((str(name), str(value)) for name, value in event.headers or ())
+        elif isinstance(event, h2.events.StreamEnded):
+            call.ended = True
+        elif isinstance(event, h2.events.StreamReset):
+            call.ended = True
+            call.error = CallError(UNAVAILABLE, f"the engine has ended the call ({event.error_code})")
+
+    def _broken(self, why: object) -> CallError:
+        self._closed = CallError(UNAVAILABLE, f"the connection to the engine is lost: {why}")
+        return self._closed
+
+
+def _reply(call: _Call) -> bytes:
+    """The message of an ended call; raises :class:`CallError` if its status is not 0."""
+    headers = call.headers
+    code = headers.get("grpc-status", "")
+    if not code.isdecimal():
+        http = headers.get(":status", "none")
+        raise CallError(UNKNOWN, f"a reply without a status of gRPC (HTTP status {http})")
+    if code != "0":
+        details = headers.get("grpc-status-details-bin", "")
+        status = STATUS.decode(a2b_base64(details + "=" * (-len(details) % 4)))
+        message = status.get("message") or _unquote(headers.get("grpc-message", ""))
+        raise CallError(int(code), message, status.get("details"))
+    if len(call.body) < 5 or call.body[0] or len(call.body) - 5 != int.from_bytes(call.body[1:5], "big"):
+        raise CallError(UNKNOWN, "a reply that is not one message")
+    return bytes(call.body[5:])
+
+
+def _unquote(text: str) -> str:
+    """Take the percent signs out of a grpc-message."""
+    head, *parts = text.encode("utf-8", "surrogateescape").split(b"%")
+    out = bytearray(head)
+    for part in parts:
+        try:
+            out += bytes.fromhex(part[:2].decode("ascii")) + part[2:]
+        except ValueError:
+            out += b"%" + part
+    return out.decode("utf-8", "replace")

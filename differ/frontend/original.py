@@ -1,0 +1,122 @@
+"""What the engine says of the Dockerfile it was given, told in terms of the one that the user wrote."""
+
+from __future__ import annotations
+
+import json
+import re
+from base64 import b64decode, b64encode
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .protobuf import Value
+
+    Lines = list[int]
+    """For each line of a rewritten file, the number of the user's line, from 1."""
+
+PLACEHOLDER = "differ-placeholder"
+"""Every name that is made up begins so; none is ever shown."""
+# An image reference is shown in its long form.
+_NAME = re.compile(rf"(?:docker\.io/library/)?({PLACEHOLDER}-[a-z]*\d*)(?::latest)?")
+
+SOURCE_DETAIL = "github.com/moby/buildkit/errdefs.Source+json"
+
+
+class Original:
+    """The user's Dockerfile.
+
+    ``filename``: as the engine calls it.
+    ``data``: its bytes.
+    """
+
+    def __init__(self, filename: str, data: bytes) -> None:
+        self.filename = filename
+        self.data = data
+        self._names: dict[str, str] = {}
+        self._versions: dict[bytes, Lines] = {}
+
+    def name(self, placeholder: str, text: str) -> None:
+        """Note the user's text for a name that was made up."""
+        self._names[placeholder] = text
+
+    def version(self, data: bytes, lines: Lines) -> None:
+        """Note a file that was made of the user's."""
+        self._versions[data] = lines
+
+    def text(self, text: str) -> str:
+        """A text for people, with the user's names in it."""
+        return _NAME.sub(self._named, text) if PLACEHOLDER in text else text
+
+    def _named(self, match: re.Match[str]) -> str:
+        return self._names.get(match[1], match[0])
+
+    def place(self, line: int, last: int) -> tuple[Value, list[Value]]:
+        """Lines of the user's file, for a graph."""
+        info = {"filename": self.filename, "data": self.data, "language": "Dockerfile"}
+        return info, [{"start": {"line": line}, "end": {"line": last}}]
+
+    def restore(self, info: Value, ranges: list[Value]) -> tuple[Value, list[Value]]:
+        """The user's file and the ranges in it, for those of a version; others as they are."""
+        lines = self._versions.get(info.get("data", b""))
+        if lines is None:
+            return info, ranges
+        # The definition behind the file would be the one that holds the version.
+        kept = {key: value for key, value in info.items() if key != "definition"}
+        return {**kept, "data": self.data}, [self._moved(held, lines) for held in ranges]
+
+    @staticmethod
+    def _moved(held: Value, lines: Lines) -> Value:
+        moved = dict(held)
+        for end in ("start", "end"):
+            line = held.get(end, {}).get("line", 0)
+            if 0 < line <= len(lines):
+                moved[end] = {**held[end], "line": lines[line - 1]}
+        return moved
+
+    def details(self, details: list[Value]) -> list[Value]:
+        """The details of an error."""
+        return [self._detail(detail) for detail in details]
+
+    def _detail(self, detail: Value) -> Value:
+        if detail.get("type_url") != SOURCE_DETAIL:
+            return detail
+        source = json.loads(detail["value"])
+        info = source.get("info") or {}
+        restored, ranges = self.restore(
+            {**info, "data": b64decode(info.get("data") or "")}, source.get("ranges") or []
+        )
+        restored["data"] = b64encode(restored["data"]).decode()
+        value = {**source, "info": restored, "ranges": ranges}
+        return {"type_url": SOURCE_DETAIL, "value": json.dumps(value).encode()}
+
+    def error_at(self, line: int, last: int) -> Value:
+        """The detail that makes clients show lines of the user's file."""
+        info, ranges = self.place(line, last)
+        info["data"] = b64encode(self.data).decode()
+        value = {"info": info, "ranges": ranges}
+        return {"type_url": SOURCE_DETAIL, "value": json.dumps(value).encode()}
+
+    def metadata(self, metadata: dict[str, bytes]) -> dict[str, bytes]:
+        """The metadata of a result: configs and the answers of subrequests."""
+        return {key: self._metadata(data) for key, data in metadata.items()}
+
+    def _metadata(self, data: bytes) -> bytes:
+        name = PLACEHOLDER.encode()
+        versions = [b64encode(version) for version in self._versions]
+        if not any(text in data for text in (name, *versions)):
+            return data
+        for version in versions:
+            data = data.replace(version, b64encode(self.data))
+        try:
+            value = json.loads(data)
+        except ValueError:
+            return self.text(data.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
+        return json.dumps(self._within(value)).encode()
+
+    def _within(self, value: object) -> object:
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, list):
+            return [self._within(item) for item in value]
+        if isinstance(value, dict):
+            return {key: self._within(item) for key, item in value.items()}
+        return value

@@ -1,0 +1,223 @@
+"""What the names in a Dockerfile mean, and files that are made of it."""
+
+from __future__ import annotations
+
+from .syntax import DockerfileError, split
+from .words import WordError, expand
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from collections.abc import Set as AbstractSet
+
+    from .syntax import Dockerfile, Reference
+
+
+class Side:
+    """One side of a difference.
+
+    ``name``: as the user wrote it, expanded.
+    ``stage``: the number of the stage that it is; None for an image or a named context.
+    ``scratch``: whether it is the empty file system.
+    """
+
+    __slots__ = ("name", "scratch", "stage")
+
+    def __init__(self, name: str, stage: int | None) -> None:
+        self.name = name
+        self.stage = stage
+        self.scratch = stage is None and name == "scratch"
+
+
+class Difference:
+    """Two sides, and where they are named.
+
+    ``text``: the user's.
+    ``platform``: of FROM; empty if there is none.
+    ``references``: all places that mean it.
+    """
+
+    __slots__ = ("lower", "platform", "references", "text", "upper")
+
+    def __init__(self, text: str, lower: Side, upper: Side, platform: str, reference: Reference) -> None:
+        self.text = text
+        self.lower = lower
+        self.upper = upper
+        self.platform = platform
+        self.references = [reference]
+
+    @property
+    def reference(self) -> Reference:
+        """The first place."""
+        return self.references[0]
+
+
+def global_variables(
+    dockerfile: Dockerfile, build_args: Mapping[str, str], predefined: Mapping[str, str]
+) -> dict[str, str]:
+    """What FROM may use.
+
+    ``build_args``: the user's, for those that are declared and those that are ``predefined``.
+    """
+    known = {name: build_args.get(name, value) for name, value in predefined.items()}
+    for argument in dockerfile.arguments:
+        if argument.name in build_args:
+            known[argument.name] = build_args[argument.name]
+        elif argument.default is not None:
+            try:
+                known[argument.name] = expand(argument.default, known, dockerfile.escape)
+            except WordError:
+                continue  # the engine says so
+    return known
+
+
+def differences(
+    dockerfile: Dockerfile, variables: Mapping[str, str] | None, contexts: AbstractSet[str] = frozenset()
+) -> list[Difference]:
+    """The differences that are named, each once; raises :class:`.syntax.DockerfileError`.
+
+    ``variables``: what FROM may use; None to leave it as it is written.
+    ``contexts``: the names of named contexts, in lower case.
+    """
+    found: dict[tuple[object, ...], Difference] = {}
+    for reference in dockerfile.references:
+        lines = (reference.line, reference.last)
+        text, platform = reference.text, reference.platform
+        if reference.instruction == "FROM" and variables is not None:
+            try:
+                text = expand(text, variables, dockerfile.escape)
+                platform = expand(reference.platform, variables, dockerfile.escape)
+            except WordError as error:
+                if ".." not in reference.text:
+                    continue  # the engine says so
+                raise DockerfileError(*lines, str(error)) from None
+        try:
+            sides = split(text)
+        except ValueError as error:
+            raise DockerfileError(*lines, str(error)) from None
+        if sides is None:
+            continue
+        lower, upper = (_side(dockerfile, reference, name, contexts) for name in sides)
+        key = (_meaning(lower), _meaning(upper), platform)
+        if key in found:
+            found[key].references.append(reference)
+        else:
+            found[key] = Difference(reference.text, lower, upper, platform, reference)
+    return list(found.values())
+
+
+def _meaning(side: Side) -> object:
+    return side.name if side.stage is None else side.stage
+
+
+def _side(dockerfile: Dockerfile, reference: Reference, name: str, contexts: AbstractSet[str]) -> Side:
+    """What a name means where it stands."""
+    # FROM knows the stages before it, a COPY or a RUN all.
+    known = dockerfile.stages[: reference.stage] if reference.instruction == "FROM" else dockerfile.stages
+    lines = (reference.line, reference.last)
+    if name.lower() in contexts:
+        return Side(name, None)
+    if name == "scratch":
+        return Side(name, None)
+    if name.isdecimal():
+        index = int(name)
+        if index >= len(known):
+            raise DockerfileError(*lines, f"{reference.text}: there is no stage {name} before this line")
+    else:
+        named = [stage.index for stage in known if stage.name == name.lower()]
+        if not named:
+            return Side(name, None)
+        index = named[-1]
+    if index == reference.stage:
+        raise DockerfileError(*lines, f"{reference.text}: {name} is the stage that this line stands in")
+    return Side(name, index)
+
+
+def reachable(
+    dockerfile: Dockerfile, target: str, found: Iterable[Difference], variables: Mapping[str, str]
+) -> set[int]:
+    """The stages that a target needs.
+
+    ``target``: a name or a number; empty for the last stage.
+    ``found``: the differences.
+    ``variables``: what FROM may use.
+    """
+    stages = dockerfile.stages
+    last = {stage.name: stage.index for stage in stages if stage.name}
+    sides: dict[int, list[int]] = {}
+    for difference in found:
+        held = [side.stage for side in (difference.lower, difference.upper) if side.stage is not None]
+        for reference in difference.references:
+            sides[reference.start] = held
+    needs: dict[int, list[int]] = {stage.index: [] for stage in stages}
+    for reference in dockerfile.references:
+        if reference.start in sides:
+            needs[reference.stage] += sides[reference.start]
+        elif reference.instruction == "FROM":
+            try:
+                base = expand(reference.text, variables, dockerfile.escape).lower()
+            except WordError:
+                continue  # the engine says so
+            before = [stage.index for stage in stages[: reference.stage] if stage.name == base]
+            needs[reference.stage] += before[-1:]
+        elif reference.text.isdecimal() and int(reference.text) < len(stages):
+            needs[reference.stage].append(int(reference.text))
+        elif reference.text.lower() in last:
+            needs[reference.stage].append(last[reference.text.lower()])
+    if target.lower() in last:
+        todo = [last[target.lower()]]
+    elif target.isdecimal() and int(target) < len(stages):
+        todo = [int(target)]
+    else:
+        todo = [len(stages) - 1] if stages else []
+    seen: set[int] = set()
+    while todo:
+        index = todo.pop()
+        if index not in seen:
+            seen.add(index)
+            todo += needs[index]
+    return seen
+
+
+class Edit:
+    """Text to put in the place of other text; ``start`` and ``end`` are offsets."""
+
+    __slots__ = ("end", "start", "text")
+
+    def __init__(self, start: int, end: int, text: str) -> None:
+        self.start = start
+        self.end = end
+        self.text = text
+
+
+def apply_edits(text: str, edits: Iterable[Edit], escape: str = "\\") -> str:
+    """A text with edits, which do not overlap.  Lines stay lines: a continuation in what goes stays.
+
+    ``escape``: the file's escape character.
+    """
+    parts = []
+    at = 0
+    for edit in sorted(edits, key=lambda edit: (edit.start, edit.end)):
+        kept = f"{escape}\n" * text.count("\n", edit.start, edit.end)
+        parts += [text[at : edit.start], edit.text, kept]
+        at = edit.end
+    return "".join([*parts, text[at:]])
+
+
+def edited(
+    text: str, edits: Iterable[Edit], insertions: Iterable[tuple[int, list[str]]], escape: str = "\\"
+) -> tuple[str, list[int]]:
+    """A text with edits and whole lines put in, and the old number of each line, from 1.
+
+    ``insertions``: offsets of the beginnings of lines, and what comes before them; it counts as theirs.
+    """
+    before: dict[int, list[str]] = {}
+    for position, rows in insertions:
+        before.setdefault(text.count("\n", 0, position), []).extend(rows)
+    lines: list[str] = []
+    numbers: list[int] = []
+    for index, line in enumerate(apply_edits(text, edits, escape).split("\n")):
+        rows = before.get(index, [])
+        lines += [*rows, line]
+        numbers += [index + 1] * (len(rows) + 1)
+    return "\n".join(lines), numbers
