@@ -2,6 +2,8 @@
 PYTHON ?= /usr/bin/python3
 VENV := .venv
 BIN := $(VENV)/bin
+# What a program is called beside differ.
+NAMES := apply dockerfile frontend
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help demo test test-quick test-programs test-image bin pyz image check fmt laws memory startup clean
@@ -35,12 +37,12 @@ test-image: packages-test packages-bin $(VENV)/installed-test
 	@tests/image/install-engines.sh $(VENV)/engines
 	$(BIN)/pytest -m image
 
-## make bin         the static program, as dist/bin/differ and dist/bin/differ-apply
+## make bin         the static program, as dist/bin/differ and its other names
 bin: packages-bin
 	container/build.sh dist/bin/differ
-	ln -f dist/bin/differ dist/bin/differ-apply
+	for name in $(NAMES); do ln -f dist/bin/differ dist/bin/differ-$$name || exit; done
 
-## make pyz         one file for any Python 3.11 or newer, as dist/differ.pyz and dist/differ-apply.pyz
+## make pyz         one file for any Python 3.11 or newer, as dist/differ.pyz and its other names
 pyz: packages
 	rm -rf build/pyz
 	mkdir -p build/pyz/tree build/pyz/bin dist
@@ -49,10 +51,10 @@ pyz: packages
 	find build/pyz/tree -exec touch -d 1980-01-01T00:00:00Z {} +
 	TZ=UTC $(PYTHON) -m zipapp -c -p '/usr/bin/env python3' -o dist/differ.pyz build/pyz/tree
 	chmod 755 dist/differ.pyz
-	ln -f dist/differ.pyz dist/differ-apply.pyz
+	for name in $(NAMES); do ln -f dist/differ.pyz dist/differ-$$name.pyz || exit; done
 	TZ=UTC $(PYTHON) -m zipapp -c -p $(PYTHON) -o build/pyz/bin/differ build/pyz/tree
 	chmod 755 build/pyz/bin/differ
-	ln build/pyz/bin/differ build/pyz/bin/differ-apply
+	for name in $(NAMES); do ln build/pyz/bin/differ build/pyz/bin/differ-$$name || exit; done
 
 ## make image       the runner image, with docker (DOCKER, IMAGE and BUILD_FLAGS may be given)
 DOCKER ?= docker
@@ -99,7 +101,7 @@ packages-test: packages
 	@docs/install-packages.sh acl attr btrfs-progs debootstrap e2fsprogs rsync tar umoci util-linux xfsprogs
 
 packages-bin: packages
-	@docs/install-packages.sh gcc libc6-dev libpython3-dev zlib1g-dev
+	@docs/install-packages.sh gcc libc6-dev libpython3-dev zlib1g-dev python3-h2 python3-hpack python3-hyperframe
 
 $(VENV)/installed: setup.cfg pyproject.toml | packages
 	$(PYTHON) -m venv $(VENV)

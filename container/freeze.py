@@ -1,4 +1,4 @@
-"""Turn differ, and what it uses of the standard library, into C for the static program.
+"""Turn differ, and what it uses of HTTP/2 and the standard library, into C for the static program.
 
 usage: python3 -I -S -B freeze.py SOURCES CONFIG_C OUT_C
 
@@ -7,12 +7,14 @@ usage: python3 -I -S -B freeze.py SOURCES CONFIG_C OUT_C
 ``OUT_C``: what to write: every module as a marshalled code object, and a list of built-in modules
 that names the ones in use only, so that the linker leaves the others out.
 
-The program has no file system to import from.  So an import anywhere in the package, inside
-functions too, of a module that is neither in the program nor named in ABSENT fails the build.
+The program has no file system to import from.  So an import anywhere in the package or in the HTTP/2
+packages, inside functions too, of a module that is neither in the program nor named in ABSENT fails
+the build.
 """
 
 from __future__ import annotations
 
+import _frozen_importlib_external as importlib
 import _imp
 import sys
 
@@ -20,20 +22,30 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import ast
     from collections.abc import Iterator
+    from importlib.machinery import ModuleSpec
     from types import CodeType, ModuleType
 
-# What a diff imports when an option asks for it, and what for.
+ROLES = ("differ.__main__", "differ.cli", "differ.frontend.main", "differ.frontend.rewriter")
+# The frontend's HTTP/2, and where Debian has it for every version of its Python.
+HTTP2 = ("h2", "hpack", "hyperframe")
+PACKAGES = "/usr/lib/python3/dist-packages"
+# Files next to this one that take a module's place.
+INSTEAD = {"logging": "silence.py"}
+# What is imported inside functions, and what for.
 LAZY = {
+    "_sha256": "--digest",
     "binascii": "--report, of names and values that are not UTF-8",
     "fnmatch": "--xattr-exclude",
+    "gc": "the frontend does without",
     "json": "--report",
     "re": "--ignore",
 }
 # What the package can do without, and where it says so.
 ABSENT = {
     "_hashlib": "content.py takes _sha256 in its place",
-    "_sha2": "content.py: --digest says that it cannot work; Debian 13's does not link",
-    "_sha256": "the same, where Python has none",
+    "_sha2": "content.py takes _sha256 before it",
+    "hashlib": "digest.py does too",
+    "warnings": "hyperframe imports it in a property that nothing asks for",
     "xattr": "linux.py takes what os has",
 }
 CODECS = ("encodings.utf_8", "encodings.ascii", "encodings.latin_1")
@@ -41,12 +53,29 @@ CODECS = ("encodings.utf_8", "encodings.ascii", "encodings.latin_1")
 INTERPRETER = {"_imp", "_io", "_signal", "_warnings", "builtins", "errno", "marshal", "posix", "sys"}
 
 
+class Finder:
+    """Finds what is not looked for on the path; of Debian's other packages none gets in."""
+
+    def __init__(self, sources: str) -> None:
+        self._instead = sources + "/container/"
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
+        """Where a module is, if this one knows."""
+        if name in INSTEAD:
+            return importlib.spec_from_file_location(name, self._instead + INSTEAD[name])
+        return importlib.PathFinder.find_spec(name, [PACKAGES]) if name in HTTP2 else None
+
+
 def load(sources: str) -> dict[str, ModuleType]:
     """Import the program; what has been loaded then, by name."""
+    sys.meta_path.insert(0, Finder(sources))
     # Extension modules are not in a static program; what stands in for them must be seen.
     sys.path[:] = [sources, *(path for path in sys.path if not path.endswith("lib-dynload"))]
-    lazy = [*LAZY, *({"_sha256"} & {*sys.builtin_module_names})]
-    for name in ("differ.__main__", *CODECS, *lazy):
+    # Where Python has none, sha256.c is in the program.
+    if "_sha256" not in sys.builtin_module_names:
+        sys.modules["_sha256"] = type(sys)("_sha256")
+        sys.modules["_sha256"].sha256 = None  # type: ignore[attr-defined]
+    for name in (*ROLES, *CODECS, *LAZY):
         __import__(name)
     return dict(sys.modules)
 
@@ -56,15 +85,14 @@ def main(sources: str, config_c: str, out_c: str) -> None:
     loaded = load(sources)
     # Imported here because they are not part of the program.
     import marshal
-    import os
     import re
 
-    standard_library = os.path.dirname(os.__file__)
     in_libpython = {"importlib._bootstrap", "importlib._bootstrap_external"}
     in_libpython.update(_imp._frozen_module_names())  # type: ignore[attr-defined]
     with open(config_c) as file:
         table = dict(re.findall(r'\{"(\w+)",\s*(\w+)\}', file.read()))
-    builtin = {name for name in loaded if name in sys.builtin_module_names} | INTERPRETER
+    table.setdefault("_sha256", "PyInit__sha256")
+    builtin = {name for name in loaded if name in sys.builtin_module_names} | INTERPRETER | {"_sha256"}
     unknown = builtin - {*table}
     if unknown:
         sys.exit(f"{config_c} has no {', '.join(sorted(unknown))}")
@@ -75,15 +103,18 @@ def main(sources: str, config_c: str, out_c: str) -> None:
         if name == module.__name__ and name not in in_libpython and source(module)
     }
     known = {*paths, *builtin, *in_libpython, *ABSENT}
+    packages = {parent for name in paths for parent in parents(name)}
+    missing = [f"{name} has no __init__.py" for name in sorted(packages - known)]
     with open(out_c, "w") as file:
         file.write("#include <Python.h>\n")
         rows = []
-        missing = []
         for name, path in sorted(paths.items()):
-            ours = name.split(".")[0] == "differ"
-            root = sources if ours else standard_library
-            code = compiled(path, os.path.relpath(path, root))
-            if ours:
+            package = hasattr(loaded[name], "__path__")
+            top = name.split(".")[0]
+            shown = name.replace(".", "/") + ("/__init__.py" if package else ".py")
+            # A failed assert of h2 is how it finds that the other side has broken the protocol.
+            code = compiled(path, shown, asserts=top in HTTP2)
+            if top in ("differ", *HTTP2):
                 missing += [
                     f"{name} imports {other}"
                     for other in imports(code, name)
@@ -92,8 +123,7 @@ def main(sources: str, config_c: str, out_c: str) -> None:
             data = marshal.dumps(code)
             symbol = "frozen_" + name.replace(".", "_dot_")
             file.write(f"static const unsigned char {symbol}[] = {{\n{literal(data)}}};\n")
-            package = int(hasattr(loaded[name], "__path__"))
-            rows.append(f'    {{"{name}", {symbol}, {len(data)}, {package}}},\n')
+            rows.append(f'    {{"{name}", {symbol}, {len(data)}, {int(package)}}},\n')
         file.write(f"const struct _frozen program_modules[] = {{\n{''.join(rows)}    {{0}}\n}};\n")
         functions = {table[name] for name in builtin} - {"NULL"}
         file.writelines(f"extern PyObject *{function}(void);\n" for function in sorted(functions))
@@ -111,26 +141,39 @@ def source(module: ModuleType) -> str:
     return path if path.endswith(".py") and module.__name__ != "__main__" else ""
 
 
+def parents(name: str) -> set[str]:
+    """The packages that a module is in."""
+    parts = name.split(".")
+    return {".".join(parts[:end]) for end in range(1, len(parts))}
+
+
 def is_attribute(name: str, loaded: dict[str, ModuleType]) -> bool:
     """Whether a dotted name is no module but something that one defines."""
     module, _, attribute = name.rpartition(".")
     return hasattr(loaded.get(module), attribute)
 
 
-def compiled(path: str, shown: str) -> CodeType:
-    """A module's code, without docstrings, asserts and what only type checkers read."""
+def compiled(path: str, shown: str, asserts: bool) -> CodeType:
+    """A module's code, without docstrings and what only type checkers read."""
     import ast
 
-    class Typeless(ast.NodeTransformer):
+    class Bare(ast.NodeTransformer):
         def visit_If(self, node: ast.If) -> ast.AST:
             self.generic_visit(node)
             if isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
                 return ast.copy_location(ast.Pass(), node)
             return node
 
+        def generic_visit(self, node: ast.AST) -> ast.AST:
+            super().generic_visit(node)
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node):
+                node.body[:1] = [] if node.body[1:] else [ast.copy_location(ast.Pass(), node.body[0])]
+            return node
+
     with open(path, "rb") as file:
-        tree = Typeless().visit(ast.parse(file.read(), path))
-    code: CodeType = compile(tree, "<program>/" + shown, "exec", dont_inherit=True, optimize=2)
+        tree = Bare().visit(ast.parse(file.read(), path))
+    level = 0 if asserts else 2
+    code: CodeType = compile(tree, "<program>/" + shown, "exec", dont_inherit=True, optimize=level)
     return code
 
 

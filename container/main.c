@@ -1,6 +1,7 @@
 /*
- * The static program: CPython with differ inside.  Nothing is read from the file system and
- * nothing from the environment; no /proc, /dev or /tmp is needed.
+ * The static program: CPython with differ inside.  Of its own it reads nothing from the file system
+ * and nothing from the environment but whether BuildKit has started it (differ/__main__.py); no /proc,
+ * /dev or /tmp is needed.
  */
 #include <Python.h>
 #include <fcntl.h>
@@ -89,8 +90,8 @@ int main(int argc, char **argv)
     sigset_t held;
 
     /*
-     * What asks for an end is held until differ listens (cli.py): CPython would answer with a
-     * traceback, and process 1 would never hear of it.
+     * What asks for an end is held until differ listens (cli.py, or __main__.py for the other roles):
+     * CPython would answer with a traceback, and process 1 would never hear of it.
      */
     sigemptyset(&held);
     sigaddset(&held, SIGHUP);
@@ -106,6 +107,6 @@ int main(int argc, char **argv)
         fprintf(stderr, "differ: cannot start: %s\n", status.err_msg ? status.err_msg : "out of memory");
         return TROUBLE;
     }
-    /* All has been written by now: to take the interpreter apart would only cost time. */
+    /* Each role has flushed what it writes: to take the interpreter apart would only cost time. */
     _exit(run());
 }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from . import lint
 from .calls import UNIMPLEMENTED, CallError
-from .context import CONTEXTS, local_names, read_dockerfile
+from .context import CONTEXTS, local_names, read_dockerfile, take_input
 from .graph import Graph, GraphError, Substitute, files
 from .original import Original
 from .placeholders import LOWER, UPPER, Placeholders
@@ -159,9 +159,10 @@ class Build:
     ) -> Callable[[], Value]:
         """The same for a file that was made of the user's."""
         self._original.version(rewritten.data, rewritten.lines)
-        directory, context = local_names(self._options)
-        given = {**self._inputs, **inputs, directory: self._file.input(rewritten.data, rewritten.step)}
-        passed = {**options, "filename": self._file.filename}
+        _, context = local_names(self._options)
+        name, passed = take_input(options)
+        given = {**self._inputs, **inputs, name: self._file.input(rewritten.data, rewritten.step)}
+        passed["filename"] = self._file.filename
         if self._file.context is not None:
             # From that address the engine would take the Dockerfile too.
             given[context] = self._file.context
@@ -183,12 +184,14 @@ class Build:
 
         def substitute(difference: Difference, mounted: Sides) -> Substitute:
             line = difference.reference
+            ignore_cache = self._is_uncached(difference)
             locations = [graph.place(*self._original.place(line.line, line.last))]
 
             def make(edges: list[Edge | None]) -> tuple[Value, Value, list[Location]]:
                 made, caps = op.op(edges, lambda edge: graph.fingerprint(edge, self._pin))
                 name = {"llb.customname": f"{op.verb} {difference.text}"}
-                return made, {"description": name, "caps": caps}, locations
+                metadata = {"ignore_cache": ignore_cache, "description": name, "caps": caps}
+                return made, metadata, locations
 
             return Substitute(op.edges(mounted.get(LOWER), mounted.get(UPPER)), make)
 
@@ -218,6 +221,14 @@ class Build:
                 for name, held in result["attestations"].items()
             }
         return whole
+
+    def _is_uncached(self, difference: Difference) -> bool:
+        """Whether the user wants a difference to be made anew."""
+        stages = self._options.get("no-cache")
+        if not stages:
+            return stages is not None
+        names = {self._dockerfile.stages[reference.stage].name for reference in difference.references}
+        return not names.isdisjoint(name.strip().lower() for name in stages.split(","))
 
     def _pin(self, image: str) -> str:
         """What an image holds now."""

@@ -27,6 +27,7 @@ _GIT = re.compile(r"git://|git@|ssh://|github\.com/|https?://.*\.git(?:[#?].*)?$
 _FILE = "context"
 _HEADER = 512  # bytes of a tar's first block
 _REMOTE = "differ-remote"
+_DIRECTORY = "dockerfilekey"  # names the client's directory, and takes it even if there is an input
 
 
 class Dockerfile:
@@ -60,9 +61,14 @@ class Dockerfile:
         return files(entries, f"[internal] {step}")
 
 
+def take_input(options: Mapping[str, str]) -> tuple[str, dict[str, str]]:
+    """The name under which a frontend takes its Dockerfile as an input, and options that let it."""
+    return "dockerfile", {key: value for key, value in options.items() if key != _DIRECTORY}
+
+
 def local_names(options: Mapping[str, str]) -> tuple[str, str]:
     """What the client calls the directory of the Dockerfile and the context."""
-    return options.get("dockerfilekey", "dockerfile"), options.get("contextkey", "context")
+    return options.get(_DIRECTORY, "dockerfile"), options.get("contextkey", "context")
 
 
 def read_dockerfile(
@@ -85,7 +91,7 @@ def read_dockerfile(
         filename = changed or filename
         sub = options.get("contextsubdir", "")
         prefix = f"{sub.strip('/')}/" if sub else ""
-    elif directory in inputs:
+    elif directory in inputs and _DIRECTORY not in options:
         definition, prefix = inputs[directory], ""
     else:
         definition, prefix = _local(directory, filename, options, caps, session), ""
