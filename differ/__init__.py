@@ -21,6 +21,8 @@ top         options.py           argv to one Options value
             progress.py          the line that moves while a long run works
             run.py               one run of a command, from opened trees to an exit code
             cli.py               the two commands; signals, errors and the only prints
+beside it   frontend/            ``a..b`` in Dockerfiles: its __init__.py has the list of its files
+            __main__.py          the program under each of its names
 """
 
 __version__ = "0.1.0"

@@ -151,8 +151,9 @@ def remote_context(bridge: Bridge, address: str, options: Mapping[str, str]) -> 
     if not _HTTP.match(address):
         return None
     source = {"identifier": address, "attrs": {"http.filename": _FILE}}
-    caps = {"source.http": True, "source.http.filename": True}
-    definition = definition_of({"source": source}, "[internal] load remote build context", caps)
+    name = "[internal] load remote build context"
+    # As in _local: what a client sends can be had only once.
+    definition = definition_of({"source": source, "constraints": {}}, name, {"source.http": True})
     data = bridge.read_file(bridge.solve(definition)(), _FILE, _HEADER)()
     if not _is_archive(data):
         return definition, _FILE
@@ -191,7 +192,8 @@ def _git(bridge: Bridge, address: str, options: Mapping[str, str]) -> Value:
     inner.update({f"context:{_REMOTE}": address, "frontend.caps": CONTEXTS, "cmdline": "differ"})
     text = files([("/Dockerfile", f"FROM {_REMOTE}\n".encode())], "[internal] resolve the build context")
     try:
-        result = bridge.build("dockerfile.v0", inner, {"dockerfile": text})()
+        # There is no local context to look for an ignore file in.
+        result = bridge.build("dockerfile.v0", inner, {"dockerfile": text, "context": text})()
     except CallError as error:
         if error.code != UNIMPLEMENTED:
             raise

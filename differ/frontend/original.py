@@ -17,6 +17,9 @@ PLACEHOLDER = "differ-placeholder"
 """Every name that is made up begins so; none is ever shown."""
 # An image reference is shown in its long form.
 _NAME = re.compile(rf"(?:docker\.io/library/)?({PLACEHOLDER}-[a-z]*\d*)(?::latest)?")
+# In the history of an image, where a name is a stage with one RUN.
+_RUN = re.compile(rf"RUN {PLACEHOLDER} ({PLACEHOLDER}-\d+) # buildkit")
+_STAGE = re.compile(r"\[stage-(\d+)\b")
 
 SOURCE_DETAIL = "github.com/moby/buildkit/errdefs.Source+json"
 
@@ -33,6 +36,7 @@ class Original:
         self.data = data
         self._names: dict[str, str] = {}
         self._versions: dict[bytes, Lines] = {}
+        self._numbers: dict[int, int] = {}
 
     def name(self, placeholder: str, text: str) -> None:
         """Note the user's text for a name that was made up."""
@@ -42,9 +46,22 @@ class Original:
         """Note a file that was made of the user's."""
         self._versions[data] = lines
 
+    def moved(self, now: dict[int, int]) -> None:
+        """Note which numbers the user's stages have in the version that is built."""
+        self._numbers = {new: old for old, new in now.items()}
+
     def text(self, text: str) -> str:
-        """A text for people, with the user's names in it."""
-        return _NAME.sub(self._named, text) if PLACEHOLDER in text else text
+        """A text for people, with the user's names and numbers in it."""
+        if self._numbers:
+            text = _STAGE.sub(self._numbered, text)
+        if PLACEHOLDER not in text:
+            return text
+        text = _RUN.sub(lambda match: f"{self._named(match)} # differ", text)
+        return _NAME.sub(self._named, text)
+
+    def _numbered(self, match: re.Match[str]) -> str:
+        number = int(match[1])
+        return f"[stage-{self._numbers.get(number, number)}"
 
     def _named(self, match: re.Match[str]) -> str:
         return self._names.get(match[1], match[0])

@@ -11,8 +11,7 @@ import re
 
 from .graph import files
 from .original import PLACEHOLDER
-from .runner import long_name
-from .stages import Edit, apply_edits, edited
+from .stages import Edit, apply_edits, edited, long_name
 from .syntax import DockerfileError
 
 TYPE_CHECKING = False
@@ -57,6 +56,7 @@ class Placeholders:
 
     def __init__(self, dockerfile: Dockerfile, found: Iterable[Difference], original: Original) -> None:
         self.dockerfile = dockerfile
+        self.original = original
         references: dict[int, Reference] = {}
         needed: dict[int, Reference] = {}
         for difference in found:

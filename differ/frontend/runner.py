@@ -5,6 +5,7 @@ from __future__ import annotations
 from .calls import CallError
 from .graph import Graph, Inputs, definition_of
 from .messages import CONTENT_CACHE_OFF, DEFINITION, EMPTY, NETWORK_NONE
+from .stages import long_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -153,14 +154,3 @@ def _image(bridge: Bridge, name: str, mode: str) -> Value:
     attrs = {"image.resolvemode": mode} if mode else {}
     source = {"identifier": identifier, "attrs": attrs}
     return definition_of({"source": source}, f"[differ] {name}", {"source.image": True})
-
-
-def long_name(name: str) -> str:
-    """An image reference with registry and tag, as the engine wants it in a graph."""
-    first, slash, _ = name.partition("/")
-    if not slash:
-        name = f"docker.io/library/{name}"
-    elif "." not in first and ":" not in first and first != "localhost":
-        name = f"docker.io/{name}"
-    last = name.rpartition("/")[2]
-    return name if ":" in last or "@" in last else f"{name}:latest"

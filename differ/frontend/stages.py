@@ -133,6 +133,17 @@ def _side(dockerfile: Dockerfile, reference: Reference, name: str, contexts: Abs
     return Side(name, index)
 
 
+def long_name(name: str) -> str:
+    """An image reference with registry and tag, as the engine wants it in a graph."""
+    first, slash, _ = name.partition("/")
+    if not slash:
+        name = f"docker.io/library/{name}"
+    elif "." not in first and ":" not in first and first != "localhost":
+        name = f"docker.io/{name}"
+    last = name.rpartition("/")[2]
+    return name if ":" in last or "@" in last else f"{name}:latest"
+
+
 def reachable(
     dockerfile: Dockerfile, target: str, found: Iterable[Difference], variables: Mapping[str, str]
 ) -> set[int]:

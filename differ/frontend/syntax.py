@@ -1,23 +1,20 @@
 """Where a Dockerfile names stages.
 
-What is read is what the parser of BuildKit reads (frontend/dockerfile/parser, frontend/dockerfile/instructions):
-directives, continuations and heredocs, instructions and their flags.  What is wrong with a file otherwise is
-the engine's to say: nothing but ``..`` in the wrong place is an error here.
+The rules are those of BuildKit (frontend/dockerfile/instructions).  What is wrong with a file otherwise is the
+engine's to say: nothing but ``..`` in the wrong place is an error here.
 """
 
 from __future__ import annotations
 
 import re
 
+from .instructions import flags_of, instructions, named, physical, word_pattern
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from .instructions import Line
 
 _DIRECTIVE = re.compile(r"(?:#|//)\s*([A-Za-z][A-Za-z0-9]*)\s*=\s*(.+?)\s*$")
-_HEREDOC = re.compile(r"\d*<<(-?)([^<]+)$")
-_WORD = r"""(?:[^\s"'{0}]|{0}.|"(?:[^"{0}]|{0}.)*"|'[^']*'|["'{0}])+"""
-_SPACES = "\t\v\f\r "
-_WITH_HEREDOCS = ("RUN", "COPY", "ADD")
 
 
 class DockerfileError(Exception):
@@ -133,21 +130,6 @@ class Dockerfile:
         self.syntax: tuple[int, int] | None = None
 
 
-class _Line:
-    """An instruction on one line, and where each of its characters is in the text."""
-
-    __slots__ = ("lines", "places", "text")
-
-    def __init__(self, text: str, places: list[int], lines: tuple[int, int]) -> None:
-        self.text = text
-        self.places = places
-        self.lines = lines
-
-    def after(self, count: int) -> _Line:
-        """Less what comes first."""
-        return _Line(self.text[count:], self.places[count:], self.lines)
-
-
 def split(text: str) -> tuple[str, str] | None:
     """The two sides of ``a..b``; None if there is no ``..``.
 
@@ -179,23 +161,13 @@ def scan(text: str) -> Dockerfile:
     found = Dockerfile(text)
     _directives(found)
     scanner = _Scanner(found)
-    for line in _instructions(found):
+    for line in instructions(text, found.escape):
         scanner.take(line)
     return found
 
 
-def _physical(text: str) -> list[tuple[int, str]]:
-    """Lines with the offset of each, without their ends."""
-    lines = []
-    start = 1 if text.startswith("\ufeff") else 0
-    for line in text[start:].split("\n"):
-        lines.append((start, line.removesuffix("\r")))
-        start += len(line) + 1
-    return lines
-
-
 def _directives(found: Dockerfile) -> None:
-    for number, (start, line) in enumerate(_physical(found.text)):
+    for number, (start, line) in enumerate(physical(found.text)):
         if number == 0 and line.startswith("#!"):
             continue
         match = _DIRECTIVE.match(line)
@@ -208,114 +180,15 @@ def _directives(found: Dockerfile) -> None:
             found.syntax = (start + match.start(2), start + match.end(2))
 
 
-def _instructions(found: Dockerfile) -> Iterator[_Line]:
-    """Instructions, without comments, continuations and the bodies of heredocs."""
-    escape = re.escape(found.escape)
-    goes_on = re.compile(rf"(?:^|[^{escape}])({escape}[ \t]*)$")
-    word = re.compile(_WORD.format(escape), re.DOTALL)
-    lines = _physical(found.text)
-    at = 0
-    while at < len(lines):
-        first = at
-        text, places = "", list[int]()
-        more = True
-        while more and at < len(lines):
-            start, line = lines[at]
-            at += 1
-            if at - 1 == first:
-                stripped = line.lstrip()
-                start, line = start + len(line) - len(stripped), stripped
-            if line.lstrip().startswith("#") or (at - 1 > first and not line.strip()):
-                more = at - 1 > first
-                continue
-            match = goes_on.search(line)
-            more = match is not None
-            if match:
-                line = line[: match.start(1)]
-            text += line
-            places += range(start, start + len(line))
-        if not text.strip():
-            continue
-        held = _Line(text, places, (first + 1, at))
-        yield held
-        for name, tabs in _heredocs(text, word):
-            while at < len(lines):
-                line = lines[at][1]
-                at += 1
-                if (line.lstrip("\t") if tabs else line) == name:
-                    break
-
-
-def _heredocs(text: str, word: re.Pattern[str]) -> list[tuple[str, bool]]:
-    """The names of the heredocs that begin in an instruction, and whether tabs before the end are dropped."""
-    first, *rest = text.split(None, 1)
-    if first.upper() == "ONBUILD" and rest:
-        return _heredocs(rest[0], word)
-    if first.upper() not in _WITH_HEREDOCS or "<<" not in text or not rest:
-        return []
-    found = []
-    for match in word.finditer(rest[0]):
-        heredoc = _HEREDOC.match(match[0])
-        if heredoc:
-            name = re.sub(r"""["'\\]""", "", heredoc[2])
-            found.append((name, heredoc[1] == "-"))
-    return found
-
-
-class _Flag:
-    """A flag: its value, where each character of it is, and the span of the whole in the line."""
-
-    __slots__ = ("end", "name", "places", "raw", "start", "value")
-
-    def __init__(self, line: _Line, start: int, end: int, chars: list[int]) -> None:
-        word = "".join([line.text[char] for char in chars])
-        self.name, equals, self.value = word.partition("=")
-        held = chars[len(self.name) + len(equals) :]
-        self.places = [line.places[char] for char in held]
-        # With the quotes around it.
-        self.raw = (line.places[held[0]], line.places[end - 1] + 1) if held else (0, 0)
-        if held and line.text[held[0] - 1] in "\"'" and line.text[held[0] - 2] == "=":
-            self.raw = (line.places[held[0] - 1], self.raw[1])
-        self.start, self.end = start, end
-
-
-def _flags(line: _Line) -> tuple[list[_Flag], _Line]:
-    """The flags at the beginning of what follows an instruction's name, and the rest."""
-    flags: list[_Flag] = []
-    text = line.text
-    at = 0
-    while True:
-        while at < len(text) and text[at].isspace():
-            at += 1
-        if not text.startswith("--", at):
-            return flags, line.after(at)
-        start, chars, quote = at, list[int](), ""
-        while at < len(text) and (quote or not text[at].isspace()):
-            char = text[at]
-            if char == quote:
-                quote = ""
-            elif not quote and char in "\"'":
-                quote = char
-            elif char == "\\" and at + 1 < len(text):
-                at += 1
-                chars.append(at)
-            else:
-                chars.append(at)
-            at += 1
-        if [text[char] for char in chars] == ["-", "-"]:
-            return flags, line.after(at)
-        flags.append(_Flag(line, start, at, chars))
-
-
 class _Scanner:
     """Takes instructions in their order."""
 
     def __init__(self, found: Dockerfile) -> None:
         self._found = found
 
-    def take(self, line: _Line) -> None:
+    def take(self, line: Line) -> None:
         """Take one."""
-        instruction, rest = _named(line)
+        instruction, rest = named(line)
         if instruction == "FROM":
             self._from(rest, line)
         elif instruction == "ARG" and not self._found.stages:
@@ -325,7 +198,7 @@ class _Scanner:
                 self._check(reference)
                 self._found.references.append(reference)
         elif instruction == "ONBUILD":
-            inner, rest = _named(rest)
+            inner, rest = named(rest)
             for reference in self._flagged(inner, rest, links=False):
                 if ".." in reference.text:
                     raise DockerfileError(
@@ -334,8 +207,8 @@ class _Scanner:
                         f" know these names; write FROM {reference.text} AS changes and use that stage",
                     )
 
-    def _from(self, rest: _Line, line: _Line) -> None:
-        flags, rest = _flags(rest)
+    def _from(self, rest: Line, line: Line) -> None:
+        flags, rest = flags_of(rest)
         platform = next((flag.value for flag in flags if flag.name == "--platform"), "")
         words = [match.span() for match in re.finditer(r"\S+", rest.text)]
         index = len(self._found.stages)
@@ -358,16 +231,16 @@ class _Scanner:
             self._found.references.append(base)
         self._found.stages.append(Stage(index, name, line.lines, base, name_at, position))
 
-    def _arguments(self, rest: _Line) -> None:
-        for match in re.finditer(_WORD.format(re.escape(self._found.escape)), rest.text, re.DOTALL):
+    def _arguments(self, rest: Line) -> None:
+        for match in word_pattern(self._found.escape).finditer(rest.text):
             name, equals, default = match[0].partition("=")
             self._found.arguments.append(Argument(name, default if equals else None))
 
-    def _flagged(self, instruction: str, rest: _Line, *, links: bool = True) -> list[Reference]:
+    def _flagged(self, instruction: str, rest: Line, *, links: bool = True) -> list[Reference]:
         """The references in the flags of an instruction."""
         stage = max(len(self._found.stages) - 1, 0)
         found = []
-        for flag in _flags(rest)[0]:
+        for flag in flags_of(rest)[0]:
             if instruction == "RUN" and flag.name == "--mount":
                 for start, end in _from_fields(flag.value):
                     if end > start:
@@ -399,15 +272,6 @@ class _Scanner:
             split(reference.text.strip("\"'") if reference.instruction == "FROM" else reference.text)
         except ValueError as error:
             raise DockerfileError(*lines, str(error)) from None
-
-
-def _named(line: _Line) -> tuple[str, _Line]:
-    """An instruction's name in capitals, and what follows it."""
-    text = line.text.lstrip()
-    lead = len(line.text) - len(text)
-    name = re.match(rf"[^{_SPACES}]*", text)
-    end = name.end() if name else 0
-    return text[:end].upper(), line.after(lead + end)
 
 
 def _from_fields(value: str) -> list[tuple[int, int]]:

@@ -184,6 +184,7 @@ class Stages(Way):
     def result(self) -> Value:
         (found,) = self._found.values()
         rewritten, now = self._placeholders.as_stages(found)
+        self._placeholders.original.moved(now)
         options = dict(self._options)
         target = options.get("target", "")
         if target.isdecimal() and int(target) in now:
