@@ -21,6 +21,8 @@ import h2.connection
 import h2.events
 from h2.errors import ErrorCodes
 from h2.settings import SettingCodes
+from hpack.huffman import HuffmanEncoder
+from hpack.huffman_constants import REQUEST_CODES, REQUEST_CODES_LENGTH
 
 from differ.frontend.calls import Connection
 from differ.frontend.messages import STATUS
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from differ.frontend.protobuf import Value
 
 Headers = list[tuple[str, str]]
+Told = dict[SettingCodes | int, int]
 Answer = Callable[[bytes], bytes]
 Act = Callable[["Engine", int, bytes], None]
 """What is done about a request: the engine, the number of its stream, and its message."""
@@ -64,7 +67,7 @@ class Engine:
         answers: Mapping[str, Answer],
         acts: Mapping[str, Act],
         early: Mapping[str, Act],
-        settings: Mapping[SettingCodes, int],
+        settings: Told,
     ) -> None:
         self._source, self._sink = source, sink
         for end in (source, sink):
@@ -79,12 +82,14 @@ class Engine:
         self._out = bytearray()
         self._open = True
         self.padding: int | None = None
+        self.frame = 1 << 14
         self.trouble: BaseException | None = None
         config = h2.config.H2Configuration(client_side=False, header_encoding="utf-8")
         self.h2 = h2.connection.H2Connection(config)
+        self.h2.encoder.huffman_coder = _Huffman()
         self.h2.initiate_connection()
         if settings:
-            self.h2.update_settings(dict(settings))
+            self.h2.update_settings(settings)
         self._thread = threading.Thread(target=self._serve)
         self._thread.start()
 
@@ -230,6 +235,20 @@ class Engine:
             self.refuse(stream, 12, f"unknown method {method}")
 
 
+class _Huffman(HuffmanEncoder):
+    """In the place of hpack's, whose time grows with the square of the length."""
+
+    def __init__(self) -> None:
+        super().__init__(REQUEST_CODES, REQUEST_CODES_LENGTH)
+
+    def encode(self, bytes_to_encode: bytes | None) -> bytes:
+        bits = "".join(
+            f"{REQUEST_CODES[byte]:0{REQUEST_CODES_LENGTH[byte]}b}" for byte in bytes_to_encode or b""
+        )
+        bits += "1" * (-len(bits) % 8)
+        return int(bits or "0", 2).to_bytes(len(bits) // 8, "big")
+
+
 def framed(message: bytes) -> bytes:
     """A message as gRPC puts it into a body."""
     return b"\0" + len(message).to_bytes(4, "big") + message
@@ -262,7 +281,7 @@ def talking(
     *,
     acts: Mapping[str, Act] | None = None,
     early: Mapping[str, Act] | None = None,
-    settings: Mapping[SettingCodes, int] | None = None,
+    settings: Told | None = None,
 ) -> Iterator[Connection]:
     """A connection to an engine."""
     client_source, sink = os.pipe()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from array import array
+
 import pytest
 from h2.settings import SettingCodes
 
+from differ.frontend import calls
 from differ.frontend.calls import CallError
 
-from .frontend_server import OK, SERVICE, WINDOW, Act, Engine, RefusalError, call, framed, talking
+from .frontend_server import OK, SERVICE, WINDOW, Act, Engine, RefusalError, Told, call, framed, talking
 
 
 def _echo(request: bytes) -> bytes:
@@ -20,7 +23,7 @@ def _sized(request: bytes) -> bytes:
 
 def _bytes(size: int) -> bytes:
     """Bytes of which no two pieces are the same."""
-    return b"".join(number.to_bytes(4, "big") for number in range(size // 4 + 1))[:size]
+    return array("I", range(size // 4 + 1)).tobytes()[:size]
 
 
 def test_a_call() -> None:
@@ -111,34 +114,40 @@ def test_long_requests_under_way_share_the_window() -> None:
         assert [connection.finish(number) for number in reversed(numbers)] == messages[::-1]
 
 
-def test_replies_longer_than_the_window_in_all() -> None:
+def test_replies_longer_than_the_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calls, "WINDOW", 1 << 16)
     with talking({"Sized": _sized}) as connection:
-        numbers = [connection.start(SERVICE + "Sized", b"9000000") for _ in range(3)]
-        assert [len(connection.finish(number)) for number in numbers] == [9_000_000] * 3
+        numbers = [connection.start(SERVICE + "Sized", b"%d" % size) for size in (300_000, 500_000, 70_000)]
+        assert [connection.finish(number) for number in numbers] == [
+            _bytes(300_000),
+            _bytes(500_000),
+            _bytes(70_000),
+        ]
 
 
-def test_a_reply_longer_than_the_window() -> None:
+def test_a_reply_as_long_as_the_engine_s_messages_may_be() -> None:
     with talking({"Sized": _sized}) as connection:
-        assert call(connection, "Sized", b"20000000") == _bytes(20_000_000)
+        assert call(connection, "Sized", b"16777200") == _bytes(16_777_200)
 
 
-def test_padding_counts() -> None:
+def test_padding_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     def padded(engine: Engine, stream: int, request: bytes) -> None:
-        engine.padding = 255
-        # Frames of one byte, each with 256 of padding: 25 MB of window for 100 kB.
-        engine.send(stream, OK, framed(_bytes(100_000)), [("grpc-status", "0")])
+        engine.padding, engine.frame = 255, 1000
+        engine.reply(stream, _bytes(300_000))
 
-    small = {SettingCodes.MAX_FRAME_SIZE: 16384}
-    with talking(acts={"Padded": padded}, settings=small) as connection:
+    monkeypatch.setattr(calls, "WINDOW", 1 << 16)
+    with talking(acts={"Padded": padded}) as connection:
         for _ in range(3):
-            assert call(connection, "Padded") == _bytes(100_000)
+            assert call(connection, "Padded") == _bytes(300_000)
 
 
-def _changes(settings: dict[SettingCodes, int]) -> Act:
+def _changes(settings: Told) -> Act:
     """Change settings in the middle of a request, and give room only then."""
 
     def change(engine: Engine, stream: int, request: bytes) -> None:
         engine.h2.update_settings(settings)
+        # h2 looks at this only before it takes what has been read, the client's agreement with it.
+        engine.h2.max_inbound_frame_size = settings.get(SettingCodes.MAX_FRAME_SIZE, 1 << 14)
         engine.h2.increment_flow_control_window(1 << 20)
         if SettingCodes.INITIAL_WINDOW_SIZE not in settings:
             engine.h2.increment_flow_control_window(1 << 20, stream)
@@ -156,7 +165,7 @@ def _changes(settings: dict[SettingCodes, int]) -> Act:
         {SettingCodes.MAX_CONCURRENT_STREAMS: 1},
     ],
 )
-def test_settings_that_change_in_the_middle_of_a_request(settings: dict[SettingCodes, int]) -> None:
+def test_settings_that_change_in_the_middle_of_a_request(settings: Told) -> None:
     size: list[int] = []
 
     def measure(engine: Engine, stream: int, request: bytes) -> None:
@@ -190,12 +199,16 @@ def test_an_answer_to_ping() -> None:
     answered: list[int] = []
 
     def ask(engine: Engine, stream: int, request: bytes) -> None:
-        engine.after_ping(lambda: (answered.append(1), engine.reply(stream, b"pong"))[1])
+        def answer() -> None:
+            answered.append(stream)
+            engine.reply(stream, b"pong")
+
+        engine.after_ping(answer)
 
     with talking(acts={"Ask": ask}) as connection:
         for _ in range(3):
             assert call(connection, "Ask") == b"pong"
-    assert answered == [1] * 3
+    assert len(answered) == 3
 
 
 # The status.
@@ -212,7 +225,7 @@ def test_an_error_has_code_and_text() -> None:
     assert str(caught.value) == caught.value.message
 
 
-@pytest.mark.parametrize("size", [0, 1, 2, 3, 20_000, 200_000, 700_000])
+@pytest.mark.parametrize("size", [0, 1, 2, 3, 20_000, 200_000])
 def test_details_of_any_length(size: int) -> None:
     """Longer than a frame they come as CONTINUATIONs."""
     details = [{"type_url": "a/b", "value": _bytes(size) or b"x"}, {"type_url": "c", "value": b"y"}]

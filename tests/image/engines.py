@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import IO
 
 from ..command import REPOSITORY
 
@@ -35,11 +36,16 @@ class MissingError(Exception):
     """An engine that is not on this machine, and why."""
 
 
-def call(*words: str | Path, text: str = "", env: dict[str, str] | None = None) -> str:
-    """Run a command that must succeed; what it said on both streams."""
+def call(
+    *words: str | Path, text: str = "", env: dict[str, str] | None = None, stdin: IO[bytes] | None = None
+) -> str:
+    """Run a command that must succeed; what it said on both streams.
+
+    ``stdin``: a file to read in the place of ``text``.
+    """
     done = subprocess.run(
         words,
-        input=text,
+        **({"input": text} if stdin is None else {"stdin": stdin}),
         env={**os.environ, **(env or {})},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -177,9 +183,9 @@ class Docker(Engine):
                     raise EngineError(f"{self.name} did not start: {error}\n{log}") from error
             time.sleep(0.1)
 
-    def docker(self, *words: str | Path) -> str:
+    def docker(self, *words: str | Path, stdin: IO[bytes] | None = None) -> str:
         """Run a command of the client that must succeed; what it said."""
-        return call(CLIENT, *words, env=self._env())
+        return call(CLIENT, *words, env=self._env(), stdin=stdin)
 
     def import_tree(self, tag: str, tar: Path) -> None:
         self.docker("import", tar, tag)
