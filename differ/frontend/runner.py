@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .calls import CallError
 from .graph import Graph, Inputs, definition_of
-from .messages import CONTENT_CACHE_OFF, DEFINITION, EMPTY, NETWORK_NONE
+from .messages import CONTENT_CACHE_OFF, DEFINITION, EMPTY, NETWORK_NONE, OP
 from .stages import long_name
 
 TYPE_CHECKING = False
@@ -138,10 +138,22 @@ def choose(
     if caps.get("diffop") and not choice.runner:
         return Native()
     try:
-        own = DEFINITION.decode(read(OWN_ROOT))
+        own = _apart(DEFINITION.decode(read(OWN_ROOT)))
     except FileNotFoundError:
         own = _image(bridge, options.get("source", ""), options.get("image-resolve-mode", ""))
     return Runner(graph.load(own), choice.words, content_cache=caps.get(_NO_CONTENT_CACHE, False))
+
+
+def _apart(own: Value) -> Value:
+    """The same image as a vertex of its own.
+
+    The one that this frontend was started from is done, without a look at the caches that the user imports, and
+    what is built on it would not be found there.
+    """
+    source = OP.decode(own["ops"][0]).get("source", {})
+    if len(own["ops"]) != 2 or not source.get("identifier", "").startswith("docker-image://"):
+        return own
+    return definition_of({"source": source}, "[differ] the image of this frontend", {"source.image": True})
 
 
 def _image(bridge: Bridge, name: str, mode: str) -> Value:
@@ -153,4 +165,4 @@ def _image(bridge: Bridge, name: str, mode: str) -> Value:
     identifier = f"docker-image://{reference}" + (f"@{digest}" if digest and "@" not in reference else "")
     attrs = {"image.resolvemode": mode} if mode else {}
     source = {"identifier": identifier, "attrs": attrs}
-    return definition_of({"source": source}, f"[differ] {name}", {"source.image": True})
+    return definition_of({"source": source}, "[differ] the image of this frontend", {"source.image": True})
