@@ -129,8 +129,9 @@ class _Rewriting:
         called = []
         for side, which in zip(sides, ("lower", "upper")):
             called.append(self._called(side, difference, f"{name}-{which}", rows, edits))
-        rows += [f"FROM {self._image} AS {self._name(name + '-run')}", *self._write(*called)]
-        rows += [f"FROM scratch AS {name}", f"COPY --from={name}-run /out/ /"]
+        run = self._name(f"{name}-run")
+        rows += [f"FROM {self._image} AS {run}", *self._write(*called)]
+        rows += [f"FROM scratch AS {name}", f"COPY --from={run} /out/ /"]
         return name, rows
 
     def _called(
@@ -152,8 +153,9 @@ class _Rewriting:
         if reference.instruction != "FROM" or not (difference.platform or "$" in side.name or later):
             return side.name
         platform = f"--platform={difference.platform} " if difference.platform else ""
-        rows.append(f"FROM {platform}{side.name} AS {self._name(alias)}")
-        return alias
+        name = self._name(alias)
+        rows.append(f"FROM {platform}{side.name} AS {name}")
+        return name
 
     def _name(self, wish: str) -> str:
         """A name for a stage that no other has."""

@@ -97,6 +97,8 @@ class _Reader:
             self._at += 1
             return value or ""
         operator = _OPERATOR.match(self._word, self._at)
+        if self._at == len(self._word):
+            raise WordError(f"{self._word}: a brace is not closed")
         if operator is None:
             raise WordError(f"{self._word}: {self._word[self._at :]} is no way to change a variable")
         self._at = operator.end()

