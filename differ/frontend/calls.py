@@ -7,6 +7,7 @@ HTTP/2 is the h2 package's; what is added is the frame of a message and the stat
 from __future__ import annotations
 
 import os
+import re
 from binascii import a2b_base64
 
 import h2.config
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 WINDOW = 1 << 24  # bytes that may be under way to us: as long as the longest message of BuildKit
 READ = 1 << 16
+_ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
 UNKNOWN, UNIMPLEMENTED, UNAVAILABLE = 2, 12, 14
 
 
@@ -63,7 +65,7 @@ class Connection:
         self._sink = sink
         self._calls: dict[int, _Call] = {}
         self._closed: CallError | None = None
-        config = h2.config.H2Configuration(client_side=True, header_encoding="utf-8")
+        config = h2.config.H2Configuration(client_side=True, header_encoding=None)
         self._h2 = h2.connection.H2Connection(config)
         # A failed build comes with its Dockerfile in a header.  The frame size stays as it is: h2 would
         # refuse the larger ones before the other side has agreed.
@@ -151,7 +153,10 @@ class Connection:
                 self._take(event)
         except h2.exceptions.ProtocolError as error:
             raise self._broken(error) from error
-        self._flush()
+        try:
+            self._flush()
+        except CallError:
+            pass  # what has come counts; whoever wants more will hear of it
 
     def _take(self, event: h2.events.Event) -> None:
         if isinstance(event, h2.events.ConnectionTerminated):
@@ -159,10 +164,8 @@ class Connection:
             self._closed = CallError(UNAVAILABLE, f"the engine has ended the connection ({event.error_code})")
             last = event.last_stream_id or 0
             for number, begun in self._calls.items():
-                if number > last and not begun.ended:
+                if (number > last or event.error_code) and not begun.ended:
                     begun.ended, begun.error = True, self._closed
-            if event.error_code:
-                raise self._closed
             return
         call = self._calls.get(getattr(event, "stream_id", 0) or 0)
         if isinstance(event, h2.events.DataReceived):
@@ -172,12 +175,14 @@ class Connection:
         elif call is None:
             pass
         elif isinstance(event, h2.events.ResponseReceived | h2.events.TrailersReceived):
-            call.headers.update((str(name), str(value)) for name, value in event.headers or ())
+            call.headers.update((_text(name), _text(value)) for name, value in event.headers or ())
         elif isinstance(event, h2.events.StreamEnded):
             call.ended = True
         elif isinstance(event, h2.events.StreamReset):
             call.ended = True
-            call.error = CallError(UNAVAILABLE, f"the engine has ended the call ({event.error_code})")
+            # Whoever answers before the whole request has come says then that no more is wanted.
+            if "grpc-status" not in call.headers:
+                call.error = CallError(UNAVAILABLE, f"the engine has ended the call ({event.error_code})")
 
     def _broken(self, why: object) -> CallError:
         self._closed = CallError(UNAVAILABLE, f"the connection to the engine is lost: {why}")
@@ -192,22 +197,25 @@ def _reply(call: _Call) -> bytes:
         http = headers.get(":status", "none")
         raise CallError(UNKNOWN, f"a reply without a status of gRPC (HTTP status {http})")
     if code != "0":
-        details = headers.get("grpc-status-details-bin", "")
-        status = STATUS.decode(a2b_base64(details + "=" * (-len(details) % 4)))
-        message = status.get("message") or _unquote(headers.get("grpc-message", ""))
-        raise CallError(int(code), message, status.get("details"))
+        message, details = _unquote(headers.get("grpc-message", "")), []
+        encoded = headers.get("grpc-status-details-bin", "")
+        try:
+            status = STATUS.decode(a2b_base64(encoded + "=" * (-len(encoded) % 4)))
+            message, details = status.get("message") or message, status.get("details", [])
+        except ValueError:
+            pass  # the message says enough
+        raise CallError(int(code), message, details)
     if len(call.body) < 5 or call.body[0] or len(call.body) - 5 != int.from_bytes(call.body[1:5], "big"):
         raise CallError(UNKNOWN, "a reply that is not one message")
     return bytes(call.body[5:])
 
 
+def _text(header: bytes | str) -> str:
+    return header if isinstance(header, str) else header.decode("utf-8", "replace")
+
+
 def _unquote(text: str) -> str:
     """Take the percent signs out of a grpc-message."""
-    head, *parts = text.encode("utf-8", "surrogateescape").split(b"%")
-    out = bytearray(head)
-    for part in parts:
-        try:
-            out += bytes.fromhex(part[:2].decode("ascii")) + part[2:]
-        except ValueError:
-            out += b"%" + part
-    return out.decode("utf-8", "replace")
+    data = text.encode("utf-8", "surrogateescape")
+    plain = _ESCAPE.sub(lambda match: bytes((int(match[1], 16),)), data)
+    return plain.decode("utf-8", "replace")

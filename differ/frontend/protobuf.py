@@ -20,7 +20,7 @@ VARINT, FIXED64, LENGTH, FIXED32 = 0, 1, 2, 5
 WIDTHS = {FIXED64: 8, FIXED32: 4}
 
 
-class ProtobufError(Exception):
+class ProtobufError(ValueError):
     """Bytes that are no message."""
 
 
