@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 NAMES := apply dockerfile frontend
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test test-quick test-programs test-image bin pyz image check fmt laws memory startup clean
+.PHONY: help demo test test-quick test-programs test-image bin pyz image check fmt laws memory startup bench-frontend clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -76,6 +76,11 @@ memory: $(VENV)/installed
 ## make startup     CPU time of the static program's start against python3 -c pass
 startup: bin
 	$(PYTHON) bench/startup.py dist/bin/differ
+
+## make bench-frontend  cached builds with a..b against the engine's own frontend (as root; Debian only)
+bench-frontend: packages-bin $(VENV)/installed-test
+	@tests/image/install-engines.sh $(VENV)/engines
+	$(BIN)/python -m bench.frontend
 
 ## make fmt check   format; lint, types, layers, spelling
 fmt: $(VENV)/installed-test

@@ -16,6 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from bench.frontend import many
+
 from ..conftest import needs_root
 from ..trees import Row, read_tree
 from .conftest import Named
@@ -286,16 +288,6 @@ def test_the_cache_can_be_carried_away(ready_engine: Named, tmp_path: Path) -> N
         assert "differ: " not in log
         assert log.count("CACHED") >= 2
         shutil.rmtree(cache)
-
-
-def many(runs: int, diffs: int) -> str:
-    lines = ["FROM base AS s0"]
-    for number in range(diffs):
-        lines += [f"RUN echo {number} >/f{step}" for step in range(runs // diffs)]
-        lines.append(f"FROM s{number} AS s{number + 1}")
-    lines.append("FROM scratch")
-    lines += [f"COPY --from=s{number}..s{number + 1} / /{number}/" for number in range(diffs)]
-    return "\n".join(lines) + "\n"
 
 
 def test_thirty_differences_take_as_many_questions_as_one(docker: Docker) -> None:

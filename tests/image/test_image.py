@@ -234,10 +234,9 @@ def test_the_readme_shows_what_its_dockerfile_does(
     builder: Docker, runner_archive: Path, debian_tar: Path, tmp_path: Path
 ) -> None:
     text = (REPOSITORY / "README.md").read_text()
-    dockerfile, said, found = re.findall(
-        r"```dockerfile\n(.*?)```.*?\n\n    (differ: .*?)\n.*?\n\n((?:    out\S*\n)+)", text, re.DOTALL
-    )[0]
-    assert dockerfile.count("\n") == 6
+    first, dockerfile = re.findall(r"```dockerfile\n(.*?)```", text, re.DOTALL)
+    assert first.count("\n") == dockerfile.count("\n") == 6
+    said, found = re.search(r"\n    (differ: .*?)\n.*?\n\n((?:    out\S*\n)+)", text, re.DOTALL).groups()
     builder.import_tree("debian:bookworm-slim", debian_tar)
     builder.load("differ", runner_archive)
     out = tmp_path / "out"
@@ -246,6 +245,16 @@ def test_the_readme_shows_what_its_dockerfile_does(
     assert re.search(re.sub(r"\\ [0-9]+\\ MB", " [0-9]+ MB", re.escape(said)), log), log
     paths = [out, *sorted(out.rglob("*"))]
     assert [str(path.relative_to(tmp_path)) for path in paths] == found.split()
+    # The one on the first screen installs a package: only what is below /usr gets into the new layer.
+    builder.build(first, tag="first", network="host")
+    archive = tmp_path / "first.tar"
+    builder.save("first", archive)
+    *_, layer = layers(archive, tmp_path)
+    with tarfile.open(layer) as tar:
+        names = {name.removesuffix("/") for name in tar.getnames()}
+    assert "usr/bin/hello" in names
+    assert {name for name in names if not f"{name}/".startswith("usr/")} == set()
+    assert not [name for name in names if name.startswith("usr/lib/x86_64-linux-gnu/libc.so")]
 
 
 @needs_program("qemu-aarch64")
