@@ -7,7 +7,7 @@ Nothing runs before the whole graph is returned: the engine is only asked for gr
 from __future__ import annotations
 
 from . import lint
-from .calls import UNIMPLEMENTED, CallError
+from .calls import CallError
 from .context import CONTEXTS, local_names, read_dockerfile, take_input
 from .graph import Graph, GraphError, Substitute, files
 from .original import Original
@@ -122,7 +122,8 @@ class Build:
         try:
             result = way.result()
         except CallError as error:
-            if error.code != UNIMPLEMENTED or CONTEXTS not in error.message:
+            # Whatever is between may have changed the code, but not what is said.
+            if CONTEXTS not in error.message:
                 raise
             way = Stages(self._rewritten, self._options, placeholders, found, needed)
             result = way.result()
@@ -149,7 +150,7 @@ class Build:
         passed = {key: value for key, value in options.items() if key != "source"}
         # With this it does not look at "# syntax=", where it would find us again.
         passed.setdefault("cmdline", options.get("source", "differ"))
-        chained = options.get("build-arg:DIFFER_SYNTAX", "")
+        chained = passed.pop("build-arg:DIFFER_SYNTAX", "")
         if chained:
             passed["source"] = chained
         return self._bridge.build("gateway.v0" if chained else "dockerfile.v0", passed, inputs)

@@ -138,6 +138,13 @@ def test_link_is_left_out_where_it_is_not_known(docker: Docker) -> None:
     assert ("WARNING: line 5: " in log) == (docker.name == "docker20")
 
 
+def test_a_frontend_that_is_an_image_in_the_place_of_the_engines_own(docker: Docker, tmp_path: Path) -> None:
+    """There is no upstream one here; ours passes on what it is given."""
+    dockerfile = f"{SYNTAX}FROM base AS work\nRUN inside do add\nFROM base..work\n"
+    docker.build(dockerfile, args={"DIFFER_SYNTAX": "differ"}, output=f"type=local,dest={tmp_path / 'out'}")
+    assert (tmp_path / "out" / "usr/local/bin/suid").read_text() == "suid\n"
+
+
 def test_ignore_files(docker: Docker, tmp_path: Path) -> None:
     context = tmp_path / "context"
     context.mkdir()

@@ -236,7 +236,7 @@ def test_the_readme_shows_what_its_dockerfile_does(
     text = (REPOSITORY / "README.md").read_text()
     first, dockerfile = re.findall(r"```dockerfile\n(.*?)```", text, re.DOTALL)
     assert first.count("\n") == dockerfile.count("\n") == 6
-    said, found = re.search(r"\n    (differ: .*?)\n.*?\n\n((?:    out\S*\n)+)", text, re.DOTALL).groups()
+    ((said, found),) = re.findall(r"\n    (differ: .*?)\n.*?\n\n((?:    out\S*\n)+)", text, re.DOTALL)
     builder.import_tree("debian:bookworm-slim", debian_tar)
     builder.load("differ", runner_archive)
     out = tmp_path / "out"

@@ -76,12 +76,10 @@ IMAGES = {
 REWRITE = "import sys; from differ.frontend.rewriter import main; sys.exit(main())"
 
 
-def write(engine: Engine, dockerfile: str) -> str:
-    """What is given to an engine."""
-    if isinstance(engine, Docker):
-        return f"# syntax=differ\n{dockerfile}"
+def rewritten(dockerfile: str, *options: str) -> str:
+    """What differ-dockerfile makes of it."""
     done = subprocess.run(
-        [sys.executable, "-c", REWRITE, "--drop-link"],
+        [sys.executable, "-c", REWRITE, *options],
         input=dockerfile,
         capture_output=True,
         text=True,
@@ -91,6 +89,13 @@ def write(engine: Engine, dockerfile: str) -> str:
     if done.returncode:
         raise EngineError(done.stderr)
     return done.stdout
+
+
+def write(engine: Engine, dockerfile: str) -> str:
+    """What is given to an engine."""
+    if isinstance(engine, Docker):
+        return f"# syntax=differ\n{dockerfile}"
+    return rewritten(dockerfile, "--drop-link")
 
 
 def build(engine: Engine, dockerfile: str, **more: Any) -> str:
@@ -354,3 +359,26 @@ def test_who_makes_the_difference(docker: Docker) -> None:
     log = build(docker, GENERATE, no_cache=True, args={"DIFFER_FALLBACK": "1"})
     assert "RUN differ alpine..compile" in log
     assert "DIFF alpine" not in log
+
+
+@pytest.mark.parametrize("style", ["copy", "mount"])
+def test_the_rewriter_on_docker(docker: Docker, style: str, trees: dict[str, Rows], tmp_path: Path) -> None:
+    """Without a frontend: what it writes is Dockerfile that the engine's own reads."""
+    text = "FROM base AS work\nRUN inside do add\nFROM base\nCOPY --from=base..work /usr/local /usr/local\n"
+    docker.build(rewritten(text, "--style", style), tag="result")
+    root, _ = unpack(docker, "result", tmp_path / "result")
+    rows = carried(read_tree(root))
+    assert unlike({path: rows.get(path, {}) for path in ADDED}, added(trees)) == []
+
+
+def test_the_rewriter_and_a_cache_that_does_not_know_what_is_behind_a_mount(
+    ready_engine: Named, tmp_path: Path
+) -> None:
+    """Two Dockerfiles whose stages have the same names, in an engine that keeps layers."""
+    buildah = ready_engine("buildah")
+    for number, step in enumerate(("add", "change")):
+        text = f"FROM base AS work\nRUN inside do {step}\nFROM base..work\n"
+        buildah.build(rewritten(text), tag="kept", more=("--layers=true",))
+        root, _ = unpack(buildah, "kept", tmp_path / str(number))
+        assert (root / "usr/local/bin/suid").exists() == (step == "add")
+        assert (root / "opt/tool/conf").exists() == (step == "change")
