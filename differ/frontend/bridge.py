@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .calls import UNKNOWN, CallError
 from .messages import (
     FILE,
     INPUTS,
@@ -15,6 +16,7 @@ from .messages import (
     SOLVED,
     WARN,
 )
+from .protobuf import ProtobufError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,7 +45,16 @@ class Bridge:
 
     def _call(self, method: str, ask: Message, request: Value, answer: Message) -> Callable[[], Value]:
         number = self._connection.start(SERVICE + method, ask.encode(request))
-        return lambda: answer.decode(self._connection.finish(number))
+
+        def wait() -> Value:
+            try:
+                return answer.decode(self._connection.finish(number))
+            except ProtobufError as error:
+                raise CallError(
+                    UNKNOWN, f"the engine's answer to {method} cannot be read: {error}"
+                ) from error
+
+        return wait
 
     def ping(self) -> Callable[[], Value]:
         """What the engine can do."""

@@ -42,6 +42,10 @@ def main() -> int:
         except CallError as error:
             # Any other code would get its name put in front of the message at each hop.
             bridge.fail(UNKNOWN, error.message, error.details)
+        except Exception as error:
+            # What is written to stderr ends in the engine's log, where the user does not look.
+            bridge.fail(UNKNOWN, f"differ-frontend: a fault of its own: {type(error).__name__}: {error}", [])
+            raise
     except CallError as error:
         sys.stderr.write(f"differ-frontend: {error}\n")
         return _TROUBLE
