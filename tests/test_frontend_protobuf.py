@@ -317,7 +317,7 @@ def _values(draw: st.DrawFn, table: Message, depth: int = 0) -> Value:
         if isinstance(name, int):
             value[name] = varint(name << 3 | LENGTH) + b"\x02" + draw(st.binary(min_size=2, max_size=2))
             continue
-        field = fields[name]
+        field = fields[str(name)]
 
         def one(of: Scalar, *, zero: bool) -> Any:
             if isinstance(of, Message):
