@@ -311,7 +311,8 @@ _SMALL = st.integers(0, 3)
 def _values(draw: st.DrawFn, table: Message, depth: int = 0) -> Value:
     """A value of a table, in any order of its fields, with unknown ones among them."""
     fields = table._by_name
-    names = draw(st.lists(st.sampled_from([*fields, 900, 901]), unique=True)) if fields else []
+    keys_of_all: list[str | int] = [*fields, 900, 901]
+    names = draw(st.lists(st.sampled_from(keys_of_all), unique=True)) if fields else []
     value: Value = {}
     for name in names:
         if isinstance(name, int):
