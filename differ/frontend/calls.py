@@ -160,11 +160,10 @@ class Connection:
 
     def _take(self, event: h2.events.Event) -> None:
         if isinstance(event, h2.events.ConnectionTerminated):
-            # Calls that have begun may still be answered; the next read tells.
+            # h2 takes nothing after it, so that no call that is under way can be answered any more.
             self._closed = CallError(UNAVAILABLE, f"the engine has ended the connection ({event.error_code})")
-            last = event.last_stream_id or 0
-            for number, begun in self._calls.items():
-                if (number > last or event.error_code) and not begun.ended:
+            for begun in self._calls.values():
+                if not begun.ended:
                     begun.ended, begun.error = True, self._closed
             return
         call = self._calls.get(getattr(event, "stream_id", 0) or 0)

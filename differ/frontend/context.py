@@ -9,9 +9,8 @@ import json
 import re
 
 from .calls import UNIMPLEMENTED, CallError
-from .digest import sha256
-from .graph import definition_of, files
-from .messages import OP
+from .graph import Inputs, definition_of, files, head_of
+from .messages import EMPTY
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -116,8 +115,8 @@ def read_dockerfile(
         ignore = ignore_waiting()
     except CallError:
         ignore = None
-    vertex = OP.decode(definition["ops"][-1])["inputs"][0]["digest"]
-    return Dockerfile(filename, data, ignore, context and context[0], vertex)
+    result = head_of(definition)
+    return Dockerfile(filename, data, ignore, context and context[0], result[0] if result else "")
 
 
 def _local(
@@ -174,16 +173,11 @@ def _unpacked(definition: Value) -> Value:
         "unpack": True,
         "timestamp": -1,
     }
-    archive = OP.decode(definition["ops"][-1])["inputs"][0]
-    action = {"input": -1, "copy": inside}
-    op = OP.encode({"inputs": [archive], "file": {"actions": [action]}})
-    last = OP.encode({"inputs": [{"digest": sha256(op)}]})
-    own: Value = {"description": {"llb.customname": "[internal] unpack remote build context"}}
-    own["caps"] = {"file.base": True}
-    return {
-        "ops": [*definition["ops"][:-1], op, last],
-        "metadata": {**definition["metadata"], sha256(op): own},
-    }
+    inputs = Inputs()
+    action = {"input": EMPTY, "secondary_input": inputs.add(head_of(definition)), "copy": inside}
+    op = {"inputs": inputs.value(), "file": {"actions": [action]}}
+    name = "[internal] unpack remote build context"
+    return definition_of(op, name, {"file.base": True}, definition)
 
 
 def _git(bridge: Bridge, address: str, options: Mapping[str, str]) -> Value:

@@ -79,11 +79,7 @@ class Graph:
                     self.place(infos[location.get("source_index", 0)], location.get("ranges", []))
                     for location in held.get("locations", [])
                 ]
-        last = OP.decode(ops[-1])
-        inputs = last.get("inputs", [])
-        if len(inputs) != 1 or len(last) != 1:
-            raise GraphError("the last op of a definition does not name its result")
-        return _edge(inputs[0])
+        return head_of(definition)
 
     def place(self, info: Value, ranges: list[Value]) -> Location:
         """The location of ranges in a file."""
@@ -216,6 +212,18 @@ class Graph:
         return f"{known[edge[0]]}.{edge[1]}"
 
 
+def head_of(definition: Value) -> Edge | None:
+    """The result of a definition, which its last op names; raises :class:`GraphError`."""
+    ops: list[bytes] = definition.get("ops", [])
+    if not ops:
+        return None
+    last = OP.decode(ops[-1])
+    inputs = last.get("inputs", [])
+    if len(inputs) != 1 or len(last) != 1:
+        raise GraphError("the last op of a definition does not name its result")
+    return _edge(inputs[0])
+
+
 def _edge(item: Value) -> Edge:
     return item["digest"], item.get("index", 0)
 
@@ -271,13 +279,18 @@ def files(entries: Iterable[tuple[str, bytes]], name: str) -> Value:
     return definition_of({"file": {"actions": actions}}, name, {"file.base": True})
 
 
-def definition_of(op: Value, name: str, caps: dict[str, bool]) -> Value:
-    """A definition of one op without inputs."""
+def definition_of(op: Value, name: str, caps: dict[str, bool], below: Value | None = None) -> Value:
+    """A definition of one op.
+
+    ``below``: the definition of its inputs, if it has any.
+    """
+    below = below or {"ops": [], "metadata": {}}
     data = OP.encode(op)
     last = OP.encode({"inputs": [_input((sha256(data), 0))]})
     return {
-        "ops": [data, last],
+        "ops": [*below["ops"][:-1], data, last],
         "metadata": {
+            **below["metadata"],
             sha256(data): {"description": {"llb.customname": name}, "caps": caps},
             sha256(last): _TERMINAL,
         },

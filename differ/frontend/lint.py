@@ -43,6 +43,7 @@ def tell(bridge: Bridge, answer: Callable[[], Value], original: Original, vertex
         found = json.loads(original.metadata(answer().get("metadata", {})).get("result.json", b"{}"))
     except CallError:
         return
+    info, _ = original.place(0, 0)
     waiting = []
     for warning in found.get("warnings") or []:
         ranges = (warning.get("location") or {}).get("ranges") or []
@@ -50,7 +51,6 @@ def tell(bridge: Bridge, answer: Callable[[], Value], original: Original, vertex
         text = f"{warning.get('ruleName', '')}: {warning.get('detail', '')}" + (
             f" (line {line})" if line else ""
         )
-        info, _ = original.place(0, 0)
         waiting.append(
             bridge.warn(
                 {

@@ -101,16 +101,11 @@ class Original:
         restored, ranges = self.restore(
             {**info, "data": b64decode(info.get("data") or "")}, source.get("ranges") or []
         )
-        restored["data"] = b64encode(restored["data"]).decode()
-        value = {**source, "info": restored, "ranges": ranges}
-        return {"type_url": SOURCE_DETAIL, "value": json.dumps(value).encode()}
+        return _source_detail(source, restored, ranges)
 
     def error_at(self, line: int, last: int) -> Value:
         """The detail that makes clients show lines of the user's file."""
-        info, ranges = self.place(line, last)
-        info["data"] = b64encode(self.data).decode()
-        value = {"info": info, "ranges": ranges}
-        return {"type_url": SOURCE_DETAIL, "value": json.dumps(value).encode()}
+        return _source_detail({}, *self.place(line, last))
 
     def metadata(self, metadata: dict[str, bytes]) -> dict[str, bytes]:
         """The metadata of a result: configs and the answers of subrequests."""
@@ -137,3 +132,13 @@ class Original:
         if isinstance(value, dict):
             return {key: self._within(item) for key, item in value.items()}
         return value
+
+
+def _source_detail(source: Value, info: Value, ranges: list[Value]) -> Value:
+    """A detail that shows ranges of a file.
+
+    ``source``: what else there is to say.
+    """
+    info = {**info, "data": b64encode(info["data"]).decode()}
+    value = {**source, "info": info, "ranges": ranges}
+    return {"type_url": SOURCE_DETAIL, "value": json.dumps(value).encode()}

@@ -11,7 +11,7 @@ import re
 
 from .graph import files
 from .original import PLACEHOLDER
-from .stages import Edit, apply_edits, edited, long_name
+from .stages import Edit, apply_edits, long_name, with_stages
 from .syntax import DockerfileError
 
 TYPE_CHECKING = False
@@ -73,6 +73,7 @@ class Placeholders:
             original.name(self._names[reference.start], reference.text)
         for index, name in self._stages.items():
             original.name(name, f"stage-{index}")
+        self._text = apply_edits(dockerfile.text, self._edits(), dockerfile.escape)
 
     def names_of(self, difference: Difference) -> list[str]:
         """A name for each place where a difference stands."""
@@ -106,7 +107,7 @@ class Placeholders:
 
     def as_contexts(self) -> tuple[Rewritten, dict[str, str], dict[str, Value]]:
         """The file, and the options and inputs that make contexts of the names."""
-        text = apply_edits(self.dockerfile.text, self._edits(), self.dockerfile.escape)
+        text = self._text
         names = self._names.values()
         options = {f"context:{name}": f"input:{name}" for name in names}
         inputs = {name: files([(f"/{name}", name.encode())], name) for name in names}
@@ -122,8 +123,7 @@ class Placeholders:
         ``asked``: differences, and which of LOWER and UPPER is wanted.
         """
         # A last line that goes on would swallow the stage.
-        text = apply_edits(self.dockerfile.text, self._edits(), self.dockerfile.escape)
-        text = text.rstrip().rstrip(self.dockerfile.escape)
+        text = self._text.rstrip().rstrip(self.dockerfile.escape)
         lines = [*range(1, text.count("\n") + 2)]
         rows = [f"FROM scratch AS {ASKING}"]
         lines.append(lines[-1])
@@ -134,28 +134,15 @@ class Placeholders:
 
     def as_stages(self, found: Iterable[Difference]) -> tuple[Rewritten, dict[int, int]]:
         """The file with a stage for each name; and where the user's stages are then."""
-        stages = self.dockerfile.stages
-        insertions = []
-        before = dict.fromkeys(range(len(stages)), 0)
-        for difference in found:
-            for reference in difference.references:
-                rows = self._helper(difference, self._names[reference.start])
-                insertions.append((stages[reference.stage].position, rows))
-                count = sum(row.startswith("FROM ") for row in rows)
-                for index in range(reference.stage, len(stages)):
-                    before[index] += count
-        now = {index: index + count for index, count in before.items()}
-        edits = self._edits()
-        for reference in self.dockerfile.references:
-            # Stages that are named by their number have moved.
-            if reference.text.isdecimal() and reference.instruction == "COPY" and int(reference.text) in now:
-                edits.append(Edit(reference.start, reference.end, str(now[int(reference.text)])))
+        helpers = [
+            (reference.stage, self._helper(difference, self._names[reference.start]))
+            for difference in found
+            for reference in difference.references
+        ]
         # This frontend knows no --link; the files are the same without.
-        edits += [Edit(link.start, link.end, "") for link in self.dockerfile.links]
-        return Rewritten(
-            "put a stage in the place of each a..b",
-            *edited(self.dockerfile.text, edits, insertions, self.dockerfile.escape),
-        ), now
+        edits = [*self._edits(), *(Edit(link.start, link.end, "") for link in self.dockerfile.links)]
+        text, lines, now = with_stages(self.dockerfile, edits, helpers)
+        return Rewritten("put a stage in the place of each a..b", text, lines), now
 
     def _helper(self, difference: Difference, name: str) -> list[str]:
         """The lines of the stage that a name is."""

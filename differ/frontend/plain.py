@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from .stages import Edit, differences, edited
+from .stages import Edit, apply_edits, differences, with_stages
 from .syntax import DockerfileError
 
 TYPE_CHECKING = False
@@ -90,34 +90,16 @@ class _Rewriting:
                 edits.append(Edit(link.start, link.end, ""))
                 warnings.append(f"line {link.line}: --link is left out, the files are the same")
         if not self._found:
-            return edited(dockerfile.text, edits, [], dockerfile.escape)[0], warnings
-        insertions: list[tuple[int, list[str]]] = []
-        added = dict.fromkeys(range(len(dockerfile.stages)), 0)
+            return apply_edits(dockerfile.text, edits, dockerfile.escape), warnings
+        helpers: list[tuple[int, list[str]]] = []
         for difference in self._found:
-            first = min(reference.stage for reference in difference.references)
             name, rows = self._helper(difference, edits)
             if rows:
-                insertions.append((dockerfile.stages[first].position, [*rows, ""]))
-            for index in range(first, len(dockerfile.stages)):
-                added[index] += sum(row.startswith("FROM ") for row in rows)
+                first = min(reference.stage for reference in difference.references)
+                helpers.append((first, [*rows, ""]))
             edits += [Edit(reference.start, reference.end, name) for reference in difference.references]
-        edits += self._moved(added)
-        insertions.sort(key=lambda item: item[0])
-        text = edited(dockerfile.text, edits, insertions, dockerfile.escape)[0]
+        text, _, _ = with_stages(dockerfile, edits, helpers)
         return _without_syntax(text, dockerfile), warnings
-
-    def _moved(self, added: dict[int, int]) -> list[Edit]:
-        """Stages that are named by their number have another one now."""
-        edits = []
-        for reference in self._dockerfile.references:
-            if (
-                reference.instruction == "COPY"
-                and reference.text.isdecimal()
-                and int(reference.text) in added
-            ):
-                number = int(reference.text)
-                edits.append(Edit(reference.start, reference.end, str(number + added[number])))
-        return edits
 
     def _helper(self, difference: Difference, edits: list[Edit]) -> tuple[str, list[str]]:
         """The name of the stage that is the difference, and the lines that make it."""

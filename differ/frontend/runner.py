@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .calls import CallError
-from .graph import Graph, Inputs, definition_of
+from .graph import Inputs, definition_of
 from .messages import CONTENT_CACHE_OFF, DEFINITION, EMPTY, NETWORK_NONE, OP
 from .stages import long_name
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from .bridge import Bridge
-    from .graph import Edge
+    from .graph import Edge, Graph
     from .protobuf import Value
 
 PROGRAM = "/usr/bin/differ"
@@ -153,6 +153,11 @@ def _apart(own: Value) -> Value:
     source = OP.decode(own["ops"][0]).get("source", {})
     if len(own["ops"]) != 2 or not source.get("identifier", "").startswith("docker-image://"):
         return own
+    return _root(source)
+
+
+def _root(source: Value) -> Value:
+    """The definition of an image's file system."""
     return definition_of({"source": source}, "[differ] the image of this frontend", {"source.image": True})
 
 
@@ -164,5 +169,4 @@ def _image(bridge: Bridge, name: str, mode: str) -> Value:
     digest = bridge.resolve(reference, mode)().get("digest", "")
     identifier = f"docker-image://{reference}" + (f"@{digest}" if digest and "@" not in reference else "")
     attrs = {"image.resolvemode": mode} if mode else {}
-    source = {"identifier": identifier, "attrs": attrs}
-    return definition_of({"source": source}, "[differ] the image of this frontend", {"source.image": True})
+    return _root({"identifier": identifier, "attrs": attrs})

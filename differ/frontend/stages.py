@@ -115,9 +115,7 @@ def _side(dockerfile: Dockerfile, reference: Reference, name: str, contexts: Abs
     # FROM knows the stages before it, a COPY or a RUN all.
     known = dockerfile.stages[: reference.stage] if reference.instruction == "FROM" else dockerfile.stages
     lines = (reference.line, reference.last)
-    if name.lower() in contexts:
-        return Side(name, None)
-    if name == "scratch":
+    if name.lower() in contexts or name == "scratch":
         return Side(name, None)
     if name.isdecimal():
         index = int(name)
@@ -232,3 +230,28 @@ def edited(
         lines += [*rows, line]
         numbers += [index + 1] * (len(rows) + 1)
     return "\n".join(lines), numbers
+
+
+def with_stages(
+    dockerfile: Dockerfile, edits: list[Edit], helpers: Iterable[tuple[int, list[str]]]
+) -> tuple[str, list[int], dict[int, int]]:
+    """A file with more stages: its text, the old number of each line, and where the old stages are then.
+
+    ``edits``: what else is to be changed.
+    ``helpers``: the lines that make stages, and the number of the stage that they come before.
+    """
+    stages = dockerfile.stages
+    insertions = []
+    now = {stage.index: stage.index for stage in stages}
+    for before, rows in helpers:
+        insertions.append((stages[before].position, rows))
+        count = sum(row.startswith("FROM ") for row in rows)
+        for index in range(before, len(stages)):
+            now[index] += count
+    # Stages that are named by their number have moved.  RUN does not know numbers.
+    moved = [
+        Edit(reference.start, reference.end, str(now[int(reference.text)]))
+        for reference in dockerfile.references
+        if reference.instruction == "COPY" and reference.text.isdecimal() and int(reference.text) in now
+    ]
+    return *edited(dockerfile.text, [*edits, *moved], insertions, dockerfile.escape), now

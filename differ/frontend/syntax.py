@@ -66,27 +66,15 @@ class Stage:
 
     ``index``: its number.
     ``name``: in lower case; empty if it has none.
-    ``line``, ``last``: of its FROM.
-    ``base``: what it is built from; None if the FROM has another form than the one that there is.
     ``name_at``: the offset where a name can be put.
     ``position``: the offset of its first line.
     """
 
-    __slots__ = ("base", "index", "last", "line", "name", "name_at", "position")
+    __slots__ = ("index", "name", "name_at", "position")
 
-    def __init__(
-        self,
-        index: int,
-        name: str,
-        lines: tuple[int, int],
-        base: Reference | None,
-        name_at: int,
-        position: int,
-    ) -> None:
+    def __init__(self, index: int, name: str, name_at: int, position: int) -> None:
         self.index = index
         self.name = name
-        self.line, self.last = lines
-        self.base = base
         self.name_at = name_at
         self.position = position
 
@@ -212,7 +200,7 @@ class _Scanner:
         platform = next((flag.value for flag in flags if flag.name == "--platform"), "")
         words = [match.span() for match in re.finditer(r"\S+", rest.text)]
         index = len(self._found.stages)
-        base, name, name_at = None, "", 0
+        name, name_at = "", 0
         position = self._found.text.rfind("\n", 0, line.places[0]) + 1
         if len(words) == 1 or (len(words) == 3 and rest.text[slice(*words[1])].upper() == "AS"):
             start, end = words[0]
@@ -229,7 +217,7 @@ class _Scanner:
             if "$" not in text:
                 self._check(base)
             self._found.references.append(base)
-        self._found.stages.append(Stage(index, name, line.lines, base, name_at, position))
+        self._found.stages.append(Stage(index, name, name_at, position))
 
     def _arguments(self, rest: Line) -> None:
         for match in word_pattern(self._found.escape).finditer(rest.text):

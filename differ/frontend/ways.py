@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from . import lint
 from .context import CONTEXTS
+from .graph import head_of
 from .placeholders import ASKING, marked, sides
 from .platforms import normal
 from .syntax import DockerfileError
@@ -86,6 +87,8 @@ class Contexts(Way):
 
     def result(self) -> Value:
         rewritten, options, self._inputs = self._placeholders.as_contexts()
+        heads = {name: head_of(definition) for name, definition in self._inputs.items()}
+        self._vertices = {head[0]: name for name, head in heads.items() if head}
         caps = {cap.partition("+")[0] for cap in self._options.get("frontend.caps", "").split(",") if cap}
         self._asking = {**self._options, **options, "frontend.caps": ",".join(sorted({*caps, CONTEXTS}))}
         quiet = {lint.CHECKS: lint.QUIET} if self._lint else {}
@@ -103,11 +106,7 @@ class Contexts(Way):
         return answer()
 
     def places(self, graph: Graph, head: Edge | None, platform: str) -> dict[str, tuple[Difference, Sides]]:
-        vertices = {}
-        for name, definition in self._inputs.items():
-            edge = graph.load(definition)
-            if edge:
-                vertices[edge[0]] = name
+        vertices = self._vertices
         named = self._named(platform)
 
         def missing(edges: Iterable[Edge | None]) -> set[str]:
