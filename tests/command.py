@@ -32,6 +32,14 @@ def program(apply: bool = False, code: Path | None = None, programs: str | None 
     ]
 
 
+def rewriter(programs: str | None = PROGRAMS) -> list[str]:
+    """How to start ``differ-dockerfile``, in the repository."""
+    if programs is not None:
+        return [os.path.join(programs, "differ-dockerfile")]
+    code = "import sys; from differ.frontend.rewriter import main; sys.exit(main())"
+    return [sys.executable, "-c", code]
+
+
 def differ(*words: object, apply: bool = False, **options: Any) -> subprocess.Popen[str]:
     """The command as a process of its own."""
     return subprocess.Popen(

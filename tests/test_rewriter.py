@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,7 @@ from differ.frontend.plain import STYLES, rewrite
 from differ.frontend.rewriter import HELP
 from differ.frontend.syntax import scan
 
-from .command import PROGRAMS, REPOSITORY
+from .command import REPOSITORY, rewriter
 
 pytestmark = pytest.mark.cli
 
@@ -196,10 +195,8 @@ def test_what_names_no_difference_is_not_changed(style: str, text: str) -> None:
 
 
 def command(*words: str, text: str | bytes = "") -> subprocess.CompletedProcess[bytes]:
-    code = "import sys; from differ.frontend.rewriter import main; sys.exit(main())"
-    start = [sys.executable, "-c", code] if PROGRAMS is None else [f"{PROGRAMS}/differ-dockerfile"]
     return subprocess.run(
-        [*start, *words],
+        [*rewriter(), *words],
         input=text.encode() if isinstance(text, str) else text,
         capture_output=True,
         cwd=REPOSITORY,
@@ -264,7 +261,7 @@ def test_help_and_version() -> None:
 def test_stdout_that_takes_nothing() -> None:
     with open("/dev/full", "wb") as full:
         done = subprocess.run(
-            [sys.executable, "-c", "import sys; from differ.frontend.rewriter import main; sys.exit(main())"],
+            rewriter(),
             input=b"FROM a\n",
             stdout=full,
             stderr=subprocess.PIPE,

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from ..command import REPOSITORY
 from ..debian import make_debian
-from ..trees import Builder
-from .inside import sample, settle_base
+from ..trees import Builder, Row, read_tree
+from .inside import perform, sample, settle_base
 
 PYTHON = "/usr/bin/python3"
 HARNESS = "harness"
@@ -68,6 +68,15 @@ def make_builder(root: Path) -> None:
     for unused in ("var/cache/apt/archives", "var/lib/apt/lists"):
         shutil.rmtree(root / unused)
         (root / unused).mkdir()
+
+
+def changed_by(base: Path, step: str, place: Path) -> list[Row]:
+    """The entries, but for directories, that a step changes in a base, from the same step made here."""
+    root = place / step
+    _said("cp", "-a", str(base), str(root))
+    perform(str(root), step)
+    old = {row["path"]: row for row in read_tree(base)}
+    return [row for row in read_tree(root) if row != old.get(row["path"]) and row["type"] != "dir"]
 
 
 def pack(root: Path, tar: Path) -> None:

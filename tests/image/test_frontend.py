@@ -20,9 +20,9 @@ from bench.frontend import many
 
 from ..conftest import needs_root
 from ..trees import Row, read_tree
+from .bases import changed_by
 from .conftest import Named
 from .engines import Docker, EngineError
-from .inside import perform
 from .saved import carried, unlike, unpack
 
 pytestmark = [pytest.mark.image, needs_root]
@@ -53,15 +53,6 @@ def seen(docker: Docker, work: str, place: Path, **args: str) -> list[Row]:
     return [row for row in rows if row["type"] != "dir"]
 
 
-def wanted(base: Path, step: str, place: Path) -> list[Row]:
-    """What a step changes, from the same step made here."""
-    root = place / step
-    subprocess.run(["cp", "-a", base, root], check=True)
-    perform(str(root), step)
-    old = {row["path"]: row for row in read_tree(base)}
-    return [row for row in read_tree(root) if row != old.get(row["path"]) and row["type"] != "dir"]
-
-
 @pytest.mark.parametrize("args", [{}, {"DIFFER_FALLBACK": "1"}], ids=["default", "fallback"])
 def test_an_upper_with_another_time_link_or_acl_is_another(
     docker: Docker, args: dict[str, str], base_tree: Path, tmp_path: Path
@@ -69,7 +60,7 @@ def test_an_upper_with_another_time_link_or_acl_is_another(
     """The key under which BuildKit keeps a RUN would find the result of the build before."""
     for step in ("unseen_one", "unseen_two"):
         rows = seen(docker, f"FROM base AS work\nRUN inside do {step}\n", tmp_path, **args)
-        right = wanted(base_tree, step, tmp_path)
+        right = changed_by(base_tree, step, tmp_path)
         if docker.name == "docker26-containerd" and not args:
             # The engine's own DiffOp takes the layer as it is: whole files, and what is in them.
             paths = {row["path"] for row in right}

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 import uuid
 from pathlib import Path
 
 import pytest
 
 from ..conftest import needs_root
-from ..trees import Row, read_tree
+from ..trees import Row
+from .bases import changed_by
 from .engines import Docker
-from .inside import perform
 
 pytestmark = [pytest.mark.image, needs_root]
 
@@ -63,27 +62,18 @@ def entries(rows: list[Row]) -> list[Row]:
     return [row for row in rows if row["type"] != "dir"]
 
 
-def wanted(base: Path, step: str, place: Path) -> list[Row]:
-    """What a step changes, from the same step made here."""
-    root = place / step
-    subprocess.run(["cp", "-a", base, root], check=True)
-    perform(str(root), step)
-    old = {row["path"]: row for row in read_tree(base)}
-    return entries([row for row in read_tree(root) if row != old.get(row["path"])])
-
-
 @pytest.mark.parametrize("recipe", ["argument", "file"])
 def test_the_recipes_help(docker: Docker, recipe: str, base_tree: Path, tmp_path: Path) -> None:
     for step in STEPS:
         helper, stamp = (WITH_ARGUMENT, step) if recipe == "argument" else (WITH_FILE, "")
-        assert seen(docker, helper, step, tmp_path, stamp) == wanted(base_tree, step, tmp_path)
+        assert seen(docker, helper, step, tmp_path, stamp) == changed_by(base_tree, step, tmp_path)
 
 
 def test_without_them_the_old_result_comes_back(docker: Docker, base_tree: Path, tmp_path: Path) -> None:
     one, two = STEPS
-    right = wanted(base_tree, one, tmp_path)
+    right = changed_by(base_tree, one, tmp_path)
     assert seen(docker, HELPER, one, tmp_path) == right
-    for row in wanted(base_tree, two, tmp_path):
+    for row in changed_by(base_tree, two, tmp_path):
         assert row not in right
     assert seen(docker, HELPER, two, tmp_path) == right
 

@@ -8,13 +8,12 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ..command import REPOSITORY
+from ..command import REPOSITORY, rewriter
 from ..conftest import needs_root
 from ..trees import Row, read_tree
 from .conftest import Named
@@ -73,13 +72,10 @@ IMAGES = {
 }
 
 
-REWRITE = "import sys; from differ.frontend.rewriter import main; sys.exit(main())"
-
-
 def rewritten(dockerfile: str, *options: str) -> str:
     """What differ-dockerfile makes of it."""
     done = subprocess.run(
-        [sys.executable, "-c", REWRITE, *options],
+        [*rewriter(), *options],
         input=dockerfile,
         capture_output=True,
         text=True,
