@@ -109,8 +109,6 @@ def read_dockerfile(
             data = bridge.read_file(ref, prefix + lower)()
         except CallError:
             raise error from None
-        filename = lower
-        ignore_waiting = bridge.read_file(ref, f"{prefix}{filename}.dockerignore")
     try:
         ignore = ignore_waiting()
     except CallError:
@@ -161,7 +159,11 @@ def remote_context(bridge: Bridge, address: str, options: Mapping[str, str]) -> 
 
 def _is_archive(data: bytes) -> bool:
     magics = (b"\x42\x5a\x68", b"\x1f\x8b\x08", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd")
-    return data.startswith(magics) or data[257:262] == b"ustar"
+    if data.startswith(magics):
+        return True
+    # A tar of any age: the sum of its first header, in which the sum itself counts as spaces.
+    head, noted, tail = data[:148], data[148:156].strip(b" \0"), data[156:_HEADER]
+    return noted.isdigit() and f"{sum(head) + 8 * 32 + sum(tail):o}" == noted.decode().lstrip("0")
 
 
 def _unpacked(definition: Value) -> Value:
@@ -204,6 +206,10 @@ def _plain_git(address: str) -> Value:
         path = path.replace(":", "/", 1)
     identifier = f"git://{path}" + (f"#{branch}" if branch else "")
     full = f"https://{remote}" if remote.startswith("github.com/") else remote
-    source = {"identifier": identifier, "attrs": {"git.fullurl": full}}
+    attrs = {"git.fullurl": full}
+    caps = {"source.git": True, "source.git.fullurl": True}
+    if remote.startswith(("git@", "ssh://")):
+        attrs["git.mountsshsock"] = "default"
+        caps["source.git.mountsshsock"] = True
     name = f"[internal] load git source {address}"
-    return definition_of({"source": source}, name, {"source.git": True, "source.git.fullurl": True})
+    return definition_of({"source": {"identifier": identifier, "attrs": attrs}}, name, caps)

@@ -44,7 +44,7 @@ def physical(text: str) -> list[tuple[int, str]]:
     lines = []
     start = 1 if text.startswith("\ufeff") else 0
     for line in text[start:].split("\n"):
-        lines.append((start, line.removesuffix("\r")))
+        lines.append((start, line.rstrip("\r")))
         start += len(line) + 1
     return lines
 
@@ -56,7 +56,8 @@ def instructions(source: str, escape: str) -> Iterator[Line]:
     """
     quoted = re.escape(escape)
     goes_on = re.compile(rf"(?:^|[^{quoted}])({quoted}[ \t]*)$")
-    word = word_pattern(escape)
+    # Heredocs know one escape character, whatever the file's is.
+    word = word_pattern("\\")
     lines = physical(source)
     at = 0
     while at < len(lines):
@@ -116,10 +117,15 @@ class Flag:
         self.name, equals, self.value = word.partition("=")
         held = chars[len(self.name) + len(equals) :]
         self.places = [line.places[char] for char in held]
-        # With the quotes around it.
-        self.raw = (line.places[held[0]], line.places[end - 1] + 1) if held else (0, 0)
-        if held and line.text[held[0] - 1] in "\"'" and line.text[held[0] - 2] == "=":
-            self.raw = (line.places[held[0] - 1], self.raw[1])
+        # With its quotes, but not the end of one that began before the value.
+        self.raw = (0, 0)
+        if held:
+            first = chars[len(self.name)] + 1
+            quote = line.text[end - 1]
+            last = end - 1
+            if quote in "\"'" and line.text.count(quote, first, end) % 2:
+                last -= 1
+            self.raw = (line.places[first], line.places[last] + 1)
         self.start, self.end = start, end
 
 

@@ -96,11 +96,13 @@ class Original:
     def _detail(self, detail: Value) -> Value:
         if detail.get("type_url") != SOURCE_DETAIL:
             return detail
-        source = json.loads(detail["value"])
-        info = source.get("info") or {}
-        restored, ranges = self.restore(
-            {**info, "data": b64decode(info.get("data") or "")}, source.get("ranges") or []
-        )
+        try:
+            source = json.loads(detail["value"])
+            info = source.get("info") or {}
+            data = b64decode(info.get("data") or "")
+        except (AttributeError, KeyError, TypeError, ValueError):
+            return detail  # the error is worth more than the lines
+        restored, ranges = self.restore({**info, "data": data}, source.get("ranges") or [])
         return _source_detail(source, restored, ranges)
 
     def error_at(self, line: int, last: int) -> Value:
@@ -116,7 +118,8 @@ class Original:
         versions = [b64encode(version) for version in self._versions]
         if not any(text in data for text in (name, *versions)):
             return data
-        for version in versions:
+        # One may begin like another: the longest first.
+        for version in sorted(versions, key=len, reverse=True):
             data = data.replace(version, b64encode(self.data))
         try:
             value = json.loads(data)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from .stages import Edit, apply_edits, differences, with_stages
+from .stages import Edit, apply_edits, differences, global_variables, with_stages
 from .syntax import DockerfileError
 
 TYPE_CHECKING = False
@@ -33,6 +33,7 @@ def _mounted(lower: str, upper: str) -> list[str]:
     return ["ARG DIFFER_STAMP", f"RUN {mounts}{COMMAND}"]
 
 
+_IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@+-]*")
 _UPSTREAM = re.compile(r"(?:^|/)docker/dockerfile")
 STYLES: dict[str, Callable[[str, str], list[str]]] = {"copy": _copied, "mount": _mounted}
 
@@ -51,8 +52,9 @@ def rewrite(dockerfile: Dockerfile, *, style: str, drop_link: bool, image: str) 
 def _refuse_hidden(dockerfile: Dockerfile) -> None:
     """An argument may hold both sides; what it holds is known to the builder only."""
     hidden = {item.name for item in dockerfile.arguments if ".." in (item.default or "")}
+    hidden.update(name for name, value in global_variables(dockerfile, {}, {}).items() if ".." in value)
     for reference in dockerfile.references:
-        if reference.instruction == "FROM" and ".." not in reference.text:
+        if reference.instruction == "FROM":
             for name in hidden:
                 if re.search(rf"\$\{{?{re.escape(name)}\b", reference.text):
                     message = (
@@ -123,13 +125,20 @@ class _Rewriting:
         if side.scratch:
             return ""
         stages = self._dockerfile.stages
+        reference = difference.reference
         if side.stage is not None:
+            name = stages[side.stage].name
+            if name and any(stage.name == name for stage in stages[side.stage + 1 :]):
+                message = f"two stages are called {name}: give each a name of its own"
+                raise DockerfileError(reference.line, reference.last, message)
             if not self._names[side.stage]:
                 name = self._names[side.stage] = self._name(f"stage-{side.stage}")
                 at = stages[side.stage].name_at
                 edits.append(Edit(at, at, f" AS {name}"))
             return self._names[side.stage]
-        reference = difference.reference
+        if "$" not in side.name and _IMAGE.fullmatch(side.name) is None:
+            message = f"{side.name} is neither a stage nor the name of an image"
+            raise DockerfileError(reference.line, reference.last, message)
         # A later stage of that name is not meant by FROM, but would be found by COPY.
         later = any(stage.name == side.name.lower() for stage in stages)
         if reference.instruction != "FROM" or not (difference.platform or "$" in side.name or later):

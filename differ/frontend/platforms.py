@@ -16,6 +16,7 @@ _ARCHITECTURES = {
     "armhf": "arm/v7",
     "armel": "arm/v6",
 }
+_SYSTEMS = ("darwin", "freebsd", "linux", "windows")
 _IMPLIED = {"arm64": "v8", "amd64": "v1"}
 
 
@@ -27,7 +28,9 @@ def name_of(platform: Value) -> str:
 
 def normal(platform: str) -> str:
     """A platform as results name it."""
-    os, _, rest = platform.strip().lower().partition("/")
+    os, slash, rest = platform.strip().lower().partition("/")
+    if os and not slash and os not in _SYSTEMS:
+        os, rest = "linux", os
     architecture, _, variant = rest.partition("/")
     known, _, implied = _ARCHITECTURES.get(architecture, architecture).partition("/")
     variant = variant or implied
@@ -51,8 +54,8 @@ def wanted(options: Mapping[str, str], own: str) -> list[str]:
 
     ``own``: the one of the machine that builds.
     """
-    asked = [normal(name) for name in options.get("platform", "").split(",") if name.strip()]
-    return [own if name == "local" else name for name in asked] or [own]
+    asked = [name.strip() for name in options.get("platform", "").split(",") if name.strip()]
+    return [own if name == "local" else normal(name) for name in asked] or [own]
 
 
 def arguments(build: str, target: str, stage: str) -> dict[str, str]:

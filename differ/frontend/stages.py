@@ -81,6 +81,8 @@ def differences(
     """
     found: dict[tuple[object, ...], Difference] = {}
     for reference in dockerfile.references:
+        if not dockerfile.stages:
+            break  # the engine says so
         lines = (reference.line, reference.last)
         text, platform = reference.text, reference.platform
         if reference.instruction == "FROM" and variables is not None:
@@ -92,6 +94,8 @@ def differences(
                     continue  # the engine says so
                 raise DockerfileError(*lines, str(error)) from None
         try:
+            if reference.instruction == "FROM" and variables is None and ".." in text:
+                text = _unquoted(text, dockerfile.escape)
             sides = split(text)
         except ValueError as error:
             raise DockerfileError(*lines, str(error)) from None
@@ -104,6 +108,22 @@ def differences(
         else:
             found[key] = Difference(reference.text, lower, upper, platform, reference)
     return list(found.values())
+
+
+def _unquoted(text: str, escape: str) -> str:
+    """FROM's two sides as the builder will expand them; raises ValueError if they cannot be told apart."""
+    if "$" not in text:
+        try:
+            return expand(text, {}, escape)
+        except WordError as error:
+            raise ValueError(str(error)) from None
+    plain = text[1:-1] if len(text) > 1 and text[0] == text[-1] == '"' else text
+    braces = [part.count("{") - part.count("}") for part in plain.split("..")]
+    if any(braces) or any(char in plain for char in "'\"") or escape in plain:
+        raise ValueError(
+            f"{text}: write the two sides in FROM itself, with two dots between them and no quotes"
+        )
+    return plain
 
 
 def _meaning(side: Side) -> object:
@@ -225,11 +245,14 @@ def edited(
         before.setdefault(text.count("\n", 0, position), []).extend(rows)
     lines: list[str] = []
     numbers: list[int] = []
-    for index, line in enumerate(apply_edits(text, edits, escape).split("\n")):
+    changed = apply_edits(text, edits, escape)
+    # A byte order mark is one in the first place only.
+    mark = "\ufeff" if changed.startswith("\ufeff") else ""
+    for index, line in enumerate(changed.removeprefix(mark).split("\n")):
         rows = before.get(index, [])
         lines += [*rows, line]
         numbers += [index + 1] * (len(rows) + 1)
-    return "\n".join(lines), numbers
+    return mark + "\n".join(lines), numbers
 
 
 def with_stages(

@@ -14,7 +14,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .instructions import Line
 
-_DIRECTIVE = re.compile(r"(?:#|//)\s*([A-Za-z][A-Za-z0-9]*)\s*=\s*(.+?)\s*$")
+_DIRECTIVE = re.compile(r"\s*(#|//)\s*([A-Za-z][A-Za-z0-9]*)\s*=\s*(.+?)\s*$")
+_DIRECTIVES = ("syntax", "escape", "check")
 
 
 class DockerfileError(Exception):
@@ -126,6 +127,8 @@ def split(text: str) -> tuple[str, str] | None:
     if ".." not in text:
         return None
     sides = re.split(r"\.\.", text)
+    if text != ".." and {".", ".."} & {*text.split("/")}:
+        raise ValueError(f"{text}: a path is no stage; write two names with two dots between them")
     if "..." in text:
         raise ValueError(f"{text}: write two dots and a name on either side, as in a..b")
     if len(sides) > 2:
@@ -155,17 +158,21 @@ def scan(text: str) -> Dockerfile:
 
 
 def _directives(found: Dockerfile) -> None:
+    """Who looks for the syntax passes over a first line ``#!`` and knows ``//``; the parser, which looks for
+    the escape character, does neither, and passes over blanks."""
+    shebang = False
     for number, (start, line) in enumerate(physical(found.text)):
         if number == 0 and line.startswith("#!"):
+            shebang = True
             continue
         match = _DIRECTIVE.match(line)
-        if match is None:
+        if match is None or match[2].lower() not in _DIRECTIVES:
             break
-        name = match[1].lower()
-        if name == "escape" and match[2] in ("\\", "`"):
-            found.escape = match[2]
-        elif name == "syntax":
-            found.syntax = (start + match.start(2), start + match.end(2))
+        name = match[2].lower()
+        if name == "escape" and match[3] in ("\\", "`") and match[1] == "#" and not shebang:
+            found.escape = match[3]
+        elif name == "syntax" and not line[:1].isspace() and found.syntax is None:
+            found.syntax = (start + match.start(3), start + match.end(3))
 
 
 class _Scanner:

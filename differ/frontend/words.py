@@ -21,8 +21,10 @@ def expand(word: str, variables: Mapping[str, str], escape: str) -> str:
 
     ``escape``: the file's escape character.  Raises :class:`WordError`.
     """
-    reader = _Reader(word, variables, escape)
-    return reader.read("")
+    try:
+        return _Reader(word, variables, escape).read("")
+    except RecursionError:
+        raise WordError("there are too many braces in braces") from None
 
 
 class _Reader:
@@ -34,12 +36,15 @@ class _Reader:
         self._escape = escape
         self._at = 0
 
-    def read(self, until: str) -> str:
-        """Up to the end, or one of the characters ``until``, which stay."""
+    def read(self, until: str, *, raw: bool = False) -> str:
+        """Up to the end, or the character ``until``, which stays.
+
+        ``raw``: keep what escapes a character, because a pattern gives it a meaning.
+        """
         out: list[str] = []
         while self._at < len(self._word):
             char = self._word[self._at]
-            if until and char in until:
+            if char == until:
                 return "".join(out)
             if char == "'":
                 end = self._word.find("'", self._at + 1)
@@ -50,7 +55,7 @@ class _Reader:
             elif char == '"':
                 out.append(self._quoted())
             elif char == self._escape and self._at + 1 < len(self._word):
-                out.append(self._word[self._at + 1])
+                out.append(self._word[self._at + (not raw) : self._at + 2])
                 self._at += 2
             elif char == "$":
                 out.append(self._variable())
@@ -58,7 +63,8 @@ class _Reader:
                 out.append(char)
                 self._at += 1
         if until:
-            raise WordError(f"{self._word}: a brace is not closed")
+            missing = "a slash is missing" if until == "/" else "a brace is not closed"
+            raise WordError(f"{self._word}: {missing}")
         return "".join(out)
 
     def _quoted(self) -> str:
@@ -102,11 +108,12 @@ class _Reader:
         if operator is None:
             raise WordError(f"{self._word}: {self._word[self._at :]} is no way to change a variable")
         self._at = operator.end()
-        first = self.read("/}" if operator[0][0] == "/" else "}")
+        replaces = operator[0][0] == "/"
+        first = self.read("/" if replaces else "}", raw=operator[0][0] in "/#%")
         second = ""
-        if operator[0][0] == "/" and self._word.startswith("/", self._at):
+        if replaces:
             self._at += 1
-            second = self.read("}")
+            second = self.read("}", raw=True)
         self._at += 1
         return self._changed(match[0], value, operator[0], first, second)
 
@@ -142,5 +149,16 @@ def _literal(text: str) -> str:
 
 def _pattern(word: str, *, greedy: bool) -> str:
     """A pattern of the shell, which has ``*`` and ``?``, as a regular expression."""
-    any_ = ".*" if greedy else ".*?"
-    return "".join(any_ if char == "*" else "." if char == "?" else re.escape(char) for char in word)
+    out = []
+    chars = iter(word)
+    for char in chars:
+        if char == "\\":
+            escaped = next(chars, "")
+            if escaped not in ("*", "?", "\\", "}", "/"):
+                raise WordError(f"{word}: only * and ? and \\ need a \\ in a pattern")
+            out.append(re.escape(escaped))
+        elif char == "*":
+            out.append(".*" if greedy else ".*?")
+        else:
+            out.append("." if char == "?" else re.escape(char))
+    return "".join(out)
