@@ -186,9 +186,8 @@ class Engine:
             moved = False
             for stream, (body, trailers) in list(self._replies.items()):
                 padding = 0 if self.padding is None else self.padding + 1
-                room = (
-                    min(self.h2.local_flow_control_window(stream), self.h2.max_outbound_frame_size) - padding
-                )
+                window = self.h2.local_flow_control_window(stream)
+                room = min(window, self.h2.max_outbound_frame_size, self.frame) - padding
                 if not body:
                     self.h2.send_headers(stream, trailers, end_stream=True)
                     del self._replies[stream]

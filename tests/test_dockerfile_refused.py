@@ -93,7 +93,7 @@ def test_a_path_is_no_stage(text: str) -> None:
     ("text", "texts"),
     [
         ('FROM x\nCOPY --"from=a..b" / /\n', ["x", "a..b"]),
-        ('FROM x\nCOPY --from=a"..b" / /\n', ["x", "a..b"]),
+        ('FROM x\nCOPY --from="a".."b" / /\n', ["x", "a..b"]),
         ("FROM a..b \\\r\r\n AS c\n", ["a..b"]),
         # Heredocs know the backslash, whatever the file's escape character is: this is none.
         ("# escape=`\nFROM x\nRUN dir C:\\ <<EOF\nFROM c..d\n", ["x", "c..d"]),

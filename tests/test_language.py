@@ -210,12 +210,13 @@ def test_what_the_sides_are() -> None:
     assert sides(f"{STAGES}FROM one..two AS three\n") == ["[0]..[2] x1"]
     assert sides(f"{STAGES}FROM x\nCOPY --from=ONE..1 / /\nCOPY --from=0..1 / /\n") == ["[0]..[1] x2"]
     assert sides(f"{STAGES}FROM scratch..one\n") == ["<scratch>..[0] x1"]
+    # As for the engines, a stage of that name is found before.
+    assert sides("FROM x AS scratch\nFROM scratch..y\n") == ["[0]..y x1"]
     assert sides(f"{STAGES}FROM one..two\n", contexts=frozenset({"two"})) == ["[0]..two x1"]
 
 
-def test_from_knows_the_stages_before_it_and_copy_all() -> None:
+def test_from_knows_the_stages_before_it() -> None:
     assert sides("FROM debian..work AS debian\nFROM x AS work\n") == ["debian..work x1"]
-    assert sides("FROM x AS a\nCOPY --from=b..a:1 / /\nFROM x AS b\n") == ["[1]..a:1 x1"]
     # The last one of a name before it.
     assert sides("FROM x AS a\nFROM y AS a\nFROM a..z\nFROM y AS a\n") == ["[1]..z x1"]
 
@@ -230,6 +231,9 @@ def test_arguments_may_hold_both_sides() -> None:
     [
         ("FROM x AS a\nCOPY --from=a..b / /\n", "stands in"),
         ("FROM x AS a\nFROM x\nCOPY --from=a..7 / /\n", "no stage 7"),
+        ("FROM x AS a\nCOPY --from=b..a:1 / /\nFROM x AS b\n", "the stage b comes after"),
+        ("FROM x AS a\nFROM x\nRUN --mount=from=a..2,target=/m ls\nFROM x\n", "the stage 2 comes after"),
+        ("FROM x AS a\nFROM x AS b\nCOPY --from=a..c / /\nFROM a..b AS c\n", "the stage c comes after"),
         ("ARG A\nFROM ${A}..b\n", "scratch"),
         ("ARG A\nFROM ${A:?needed}..b\n", "needed"),
     ],
@@ -256,15 +260,19 @@ FROM ${BASE} AS g
     variables = {"BASE": "b"}
     held = differences(found, variables)
 
-    def needs(target: str) -> set[int]:
-        return reachable(found, target, held, variables)
+    def needs(target: str, *contexts: str) -> set[int]:
+        return reachable(found, target, held, variables, {*contexts})
 
     assert needs("a") == {0}
-    assert needs("1") == {0, 1}
+    assert needs("b") == {0, 1}
     assert needs("D") == {0, 2, 3}
     assert needs("e") == {0, 1, 2, 3, 4}
     assert needs("f") == {0, 1, 2, 3, 4, 5}
     assert needs("") == {0, 1, 6}
+    # A context takes a stage's place, and what that was made of is not needed.
+    assert needs("e", "d") == {0, 1, 4}
+    assert needs("f", "e") == {0, 5}
+    assert needs("d", "d") == set()
 
 
 def test_lines_that_are_put_in_count_as_those_that_they_stand_before() -> None:

@@ -1,8 +1,8 @@
 """``a..b`` in Dockerfiles, told as a list of its files.  Each may import only what stands above it.
 
-language    instructions.py      lines to instructions, with the place of each character
+language    words.py             variables in words
+            instructions.py      lines to instructions, with the place of each character
             syntax.py            where a Dockerfile names stages, and where ``..`` may not stand
-            words.py             variables in words
             stages.py            what the names mean; files that are made of the user's
 rewriter    plain.py             the same in Dockerfile that every builder reads
             rewriter.py          the command ``differ-dockerfile``

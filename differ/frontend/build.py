@@ -10,11 +10,11 @@ from . import lint
 from .calls import CallError
 from .context import CONTEXTS, local_names, read_dockerfile, take_input
 from .graph import Graph, GraphError, Substitute, files
-from .original import Original
-from .placeholders import LOWER, UPPER, Placeholders
-from .platforms import arguments, own_platform, wanted
+from .original import SOURCE_DETAIL, Original, printable
+from .placeholders import LOWER, UPPER, Placeholders, sides
+from .platforms import arguments, normal, own_platform, wanted
 from .runner import OptionError, choose
-from .stages import differences, global_variables, reachable
+from .stages import differences, global_variables, long_name, reachable
 from .syntax import DockerfileError, scan
 from .ways import Contexts, Stages
 
@@ -41,7 +41,7 @@ class BuildError(Exception):
 
     def __init__(self, message: str, details: list[Value]) -> None:
         super().__init__(message)
-        self.message = message
+        self.message = printable(message)
         self.details = details
 
 
@@ -61,7 +61,7 @@ class Build:
         self._options = options
         self._session = session
         self._read = read
-        self._pins: dict[str, str] = {}
+        self._differences: list[Difference] = []
 
     def result(self) -> Value:
         """Build; the result to return.
@@ -88,7 +88,18 @@ class Build:
             raise BuildError(str(error), []) from error
         except CallError as error:
             details = self._original.details(error.details)
+            if not any(detail.get("type_url") == SOURCE_DETAIL for detail in details):
+                details += self._place_of(error.message)
             raise BuildError(self._original.text(error.message), details) from error
+
+    def _place_of(self, message: str) -> list[Value]:
+        """Where the image stands that a message is about, if it is a side: for the engine it is in no line."""
+        for difference in self._differences:
+            for _, side in sides(difference):
+                if side.stage is None and not side.scratch and long_name(side.name) in message:
+                    place = difference.reference
+                    return [self._original.error_at(place.line, place.last)]
+        return []
 
     def _result(self) -> Value:
         self._dockerfile = scan(self._file.data.decode("utf-8", "surrogateescape"))
@@ -106,11 +117,11 @@ class Build:
         }
         if not any(found.values()):
             return self._inner(self._options, self._inputs)()
-        every = [difference for held in found.values() for difference in held]
-        placeholders = Placeholders(self._dockerfile, every, self._original)
+        self._differences = [difference for held in found.values() for difference in held]
+        placeholders = Placeholders(self._dockerfile, self._differences, self._original)
         target = self._options.get("target", "")
         needed = {
-            platform: reachable(self._dockerfile, target, held, variables[platform])
+            platform: reachable(self._dockerfile, target, held, variables[platform], contexts)
             for platform, held in found.items()
         }
         with_lint = (
@@ -168,7 +179,16 @@ class Build:
             # From that address the engine would take the Dockerfile too.
             given[context] = self._file.context
             passed.pop(context, None)
-        return self._inner(passed, given)
+        answer = self._inner(passed, given)
+
+        def wait() -> Value:
+            try:
+                return answer()
+            except CallError as error:
+                message = self._original.counted_back(error.message, rewritten.lines)
+                raise CallError(error.code, message, error.details) from error
+
+        return wait
 
     def _note(self, text: str) -> None:
         """Tell the user something, as the name of a step: engines without --link have no other way."""
@@ -189,8 +209,8 @@ class Build:
             locations = [graph.place(*self._original.place(line.line, line.last))]
 
             def make(edges: list[Edge | None]) -> tuple[Value, Value, list[Location]]:
-                made, caps = op.op(edges, lambda edge: graph.fingerprint(edge, self._pin))
-                name = {"llb.customname": f"{op.verb} {difference.text}"}
+                made, caps = op.op(edges)
+                name = {"llb.customname": f"{op.verb} {printable(difference.text)}"}
                 metadata = {"ignore_cache": ignore_cache, "description": name, "caps": caps}
                 return made, metadata, locations
 
@@ -198,7 +218,7 @@ class Build:
 
         def replaced(ref: Value, platform: str) -> Value:
             head = graph.load(ref.get("definition", {}))
-            places = way.places(graph, head, platform)
+            places = way.places(graph, head, normal(platform))
             if places:
                 substitutes = {digest: substitute(*place) for digest, place in places.items()}
                 head = graph.replace(head, substitutes)
@@ -230,11 +250,3 @@ class Build:
             return stages is not None
         names = {self._dockerfile.stages[reference.stage].name for reference in difference.references}
         return not names.isdisjoint(name.strip().lower() for name in stages.split(","))
-
-    def _pin(self, image: str) -> str:
-        """What an image holds now."""
-        if image not in self._pins:
-            mode = self._options.get("image-resolve-mode", "")
-            resolved = self._bridge.resolve(image, mode)()
-            self._pins[image] = f"{resolved.get('digest', '')} {resolved.get('config', b'')!r}"
-        return self._pins[image]

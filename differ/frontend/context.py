@@ -23,6 +23,7 @@ CONTEXTS = "moby.buildkit.frontend.contexts"
 """The capability of a Dockerfile frontend that takes named contexts."""
 _HTTP = re.compile(r"https?://")
 _GIT = re.compile(r"git://|git@|ssh://|github\.com/|https?://.*\.git(?:[#?].*)?$")
+_KEEP_GIT_DIR = "build-arg:BUILDKIT_CONTEXT_KEEP_GIT_DIR"
 _FILE = "context"
 _HEADER = 512  # bytes of a tar's first block
 _REMOTE = "differ-remote"
@@ -184,7 +185,7 @@ def _unpacked(definition: Value) -> Value:
 
 def _git(bridge: Bridge, address: str, options: Mapping[str, str]) -> Value:
     """The definition of a git repository.  The engine's frontend knows best what its addresses mean."""
-    inner = {key: options[key] for key in ("build-arg:BUILDKIT_CONTEXT_KEEP_GIT_DIR",) if key in options}
+    inner = {key: options[key] for key in (_KEEP_GIT_DIR,) if key in options}
     inner.update({f"context:{_REMOTE}": address, "frontend.caps": CONTEXTS, "cmdline": "differ"})
     text = files([("/Dockerfile", f"FROM {_REMOTE}\n".encode())], "[internal] resolve the build context")
     try:
@@ -193,12 +194,12 @@ def _git(bridge: Bridge, address: str, options: Mapping[str, str]) -> Value:
     except CallError as error:
         if error.code != UNIMPLEMENTED:
             raise
-        return _plain_git(address)
+        return _plain_git(address, options)
     definition: Value = result.get("ref", {}).get("definition", {})
     return definition
 
 
-def _plain_git(address: str) -> Value:
+def _plain_git(address: str, options: Mapping[str, str]) -> Value:
     """The same for an engine without named contexts, whose addresses have no more than a branch."""
     remote, _, branch = address.partition("#")
     path = re.sub(r"^(?:https?://|git://|ssh://|git@)", "", remote)
@@ -206,8 +207,16 @@ def _plain_git(address: str) -> Value:
         path = path.replace(":", "/", 1)
     identifier = f"git://{path}" + (f"#{branch}" if branch else "")
     full = f"https://{remote}" if remote.startswith("github.com/") else remote
-    attrs = {"git.fullurl": full}
+    # The names of the client's secrets, if it has any.
+    attrs = {
+        "git.authheadersecret": "GIT_AUTH_HEADER",
+        "git.authtokensecret": "GIT_AUTH_TOKEN",
+        "git.fullurl": full,
+    }
     caps = {"source.git": True, "source.git.fullurl": True}
+    if options.get(_KEEP_GIT_DIR, "").lower() in ("1", "t", "true"):
+        attrs["git.keepgitdir"] = "true"
+        caps["source.git.keepgitdir"] = True
     if remote.startswith(("git@", "ssh://")):
         attrs["git.mountsshsock"] = "default"
         caps["source.git.mountsshsock"] = True

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     """A file, by its place in ``Graph.infos``, and ranges in it."""
     Make = Callable[[list[Edge | None]], tuple[Value, Value, list[Location]]]
 
-# What tells one build from another and not one source from another.
-_OF_ONE_BUILD = ("local.session", "local.unique")
 _TERMINAL = {"caps": {"constraints": True, "platform": True}}
 
 
@@ -58,7 +56,7 @@ class Graph:
         self._locations: dict[str, list[Location]] = {}
         self.infos: list[Value] = []
         self._places: dict[tuple[str, bytes], int] = {}
-        self._fingerprints: dict[str, str] = {}
+        self._uncached: set[str] = set()
 
     def load(self, definition: Value) -> Edge | None:
         """Take a definition's vertices; its result."""
@@ -123,7 +121,11 @@ class Graph:
         return order
 
     def replace(self, head: Edge | None, substitutes: dict[str, Substitute]) -> Edge | None:
-        """The result with substitutes for some vertices, by their digests."""
+        """The result with substitutes for some vertices, by their digests.
+
+        The key under which the engine keeps a difference is made of those of its sides, which are the old ones
+        even when the user wants a side to be made anew: then the difference must be too.
+        """
         now: dict[str, str] = {}
 
         def become(edge: Edge | None) -> Edge | None:
@@ -132,19 +134,32 @@ class Graph:
         for digest in self._order(head, substitutes):
             if digest in substitutes:
                 substitute = substitutes[digest]
-                op, metadata, locations = substitute.make([become(edge) for edge in substitute.edges])
+                edges = [become(edge) for edge in substitute.edges]
+                op, metadata, locations = substitute.make(edges)
+                if any(edge and edge[0] in self._uncached for edge in edges):
+                    metadata = {**metadata, "ignore_cache": True}
                 now[digest] = self.add(op, metadata, locations)
-                continue
-            op = self.op(digest)
-            inputs = op.get("inputs", [])
-            if all(now[item["digest"]] == item["digest"] for item in inputs):
-                now[digest] = digest
-                continue
-            if OP.encode(op) != self._ops[digest]:
-                raise GraphError(f"the vertex {digest} is of a kind that cannot be written again")
-            op = {**op, "inputs": [{**item, "digest": now[item["digest"]]} for item in inputs]}
-            now[digest] = self.add(op, self._metadata[digest], self._locations.get(digest, []))
+            else:
+                now[digest] = self._moved(digest, now)
+            self._note_uncached(now[digest])
         return become(head)
+
+    def _moved(self, digest: str, now: dict[str, str]) -> str:
+        """A vertex whose inputs may have become others; ``now``: what each has become."""
+        op = self.op(digest)
+        inputs = op.get("inputs", [])
+        if all(now[item["digest"]] == item["digest"] for item in inputs):
+            return digest
+        if OP.encode(op) != self._ops[digest]:
+            raise GraphError(f"the vertex {digest} is of a kind that cannot be written again")
+        op = {**op, "inputs": [{**item, "digest": now[item["digest"]]} for item in inputs]}
+        return self.add(op, self._metadata[digest], self._locations.get(digest, []))
+
+    def _note_uncached(self, digest: str) -> None:
+        """Note whether a vertex is made anew, for itself or for what is below it."""
+        below = (item["digest"] for item in self.op(digest).get("inputs", []))
+        if self._metadata[digest].get("ignore_cache") or not self._uncached.isdisjoint(below):
+            self._uncached.add(digest)
 
     def add(self, op: Value, metadata: Value, locations: list[Location]) -> str:
         """Add a vertex; its digest."""
@@ -152,6 +167,7 @@ class Graph:
         digest = sha256(data)
         if digest not in self._ops:
             self._ops[digest] = data
+            self._decoded[digest] = op
             self._metadata[digest] = metadata
             self._locations[digest] = locations
         return digest
@@ -181,35 +197,6 @@ class Graph:
             "metadata": metadata,
             "source": {"locations": locations, "infos": self.infos},
         }
-
-    def fingerprint(self, edge: Edge | None, pin: Callable[[str], str]) -> str:
-        """What a result is made from, as a digest that two builds of the same have in common.
-
-        ``pin``: for an image that is named without its digest, something that tells its content.
-        A directory of the client's that is itself the result differs in every build, because only
-        its content tells what it is.
-        """
-        if edge is None:
-            return "scratch"
-        if self.op(edge[0]).get("source", {}).get("identifier", "").startswith("local://"):
-            return edge[0]
-        known = self._fingerprints
-        for digest in self._order(edge, {}):
-            if digest in known:
-                continue
-            op = dict(self.op(digest))
-            inputs = op.get("inputs", [])
-            parts = [known[item["digest"]] for item in inputs]
-            op["inputs"] = [{**item, "digest": ""} for item in inputs]
-            if "source" in op:
-                identifier = op["source"].get("identifier", "")
-                attrs = op["source"].get("attrs", {})
-                if identifier.startswith("docker-image://") and "@" not in identifier:
-                    parts.append(pin(identifier.removeprefix("docker-image://")))
-                attrs = {name: value for name, value in attrs.items() if name not in _OF_ONE_BUILD}
-                op["source"] = {"identifier": identifier, "attrs": attrs}
-            known[digest] = sha256(" ".join([sha256(OP.encode(op)), *parts]).encode())
-        return f"{known[edge[0]]}.{edge[1]}"
 
 
 def head_of(definition: Value) -> Edge | None:

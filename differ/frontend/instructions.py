@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import re
 
+from .words import closed
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,14 +19,22 @@ _WITH_HEREDOCS = ("RUN", "COPY", "ADD")
 
 
 class Line:
-    """An instruction on one line, and where each of its characters is in the text."""
+    """An instruction on one line.
 
-    __slots__ = ("lines", "places", "text")
+    ``places``: where each of its characters is in the text.
+    ``lines``: the first and the last of the file's, from 1.
+    ``goes_on``: whether the file ends before it does.
+    """
 
-    def __init__(self, text: str, places: list[int], lines: tuple[int, int]) -> None:
+    __slots__ = ("goes_on", "lines", "places", "text")
+
+    def __init__(
+        self, text: str, places: list[int], lines: tuple[int, int], *, goes_on: bool = False
+    ) -> None:
         self.text = text
         self.places = places
         self.lines = lines
+        self.goes_on = goes_on
 
     def after(self, count: int) -> Line:
         """Less what comes first."""
@@ -82,7 +92,7 @@ def instructions(source: str, escape: str) -> Iterator[Line]:
             places += range(start, start + len(line))
         if not text.strip():
             continue
-        yield Line(text, places, (first + 1, at))
+        yield Line(text, places, (first + 1, at), goes_on=more)
         for name, tabs in _heredocs(text, word):
             while at < len(lines):
                 line = lines[at][1]
@@ -98,6 +108,8 @@ def _heredocs(text: str, word: re.Pattern[str]) -> list[tuple[str, bool]]:
         return _heredocs(rest[0], word)
     if first.upper() not in _WITH_HEREDOCS or "<<" not in text or not rest:
         return []
+    if not closed(rest[0]):
+        return []  # what cannot be split into words has none
     found = []
     for match in word.finditer(rest[0]):
         heredoc = _HEREDOC.match(match[0])
@@ -108,25 +120,28 @@ def _heredocs(text: str, word: re.Pattern[str]) -> list[tuple[str, bool]]:
 
 
 class Flag:
-    """A flag: its value, where each character of it is, and the span of the whole in the line."""
+    """A flag of an instruction.
 
-    __slots__ = ("end", "name", "places", "raw", "start", "value")
+    ``name``, ``value``: without quotes and escapes.
+    ``start``, ``end``: the whole flag, in the instruction.
+    """
 
-    def __init__(self, line: Line, start: int, end: int, chars: list[int]) -> None:
+    __slots__ = ("_chars", "_line", "_quotes", "end", "name", "start", "value")
+
+    def __init__(self, line: Line, start: int, end: int, chars: list[int], quotes: list[str]) -> None:
         word = "".join([line.text[char] for char in chars])
         self.name, equals, self.value = word.partition("=")
-        held = chars[len(self.name) + len(equals) :]
-        self.places = [line.places[char] for char in held]
-        # With its quotes, but not the end of one that began before the value.
-        self.raw = (0, 0)
-        if held:
-            first = chars[len(self.name)] + 1
-            quote = line.text[end - 1]
-            last = end - 1
-            if quote in "\"'" and line.text.count(quote, first, end) % 2:
-                last -= 1
-            self.raw = (line.places[first], line.places[last] + 1)
+        before = len(self.name) + len(equals)
+        self._line, self._chars, self._quotes = line, chars[before:], quotes[before:]
         self.start, self.end = start, end
+
+    def span(self, start: int, end: int) -> tuple[int, int] | None:
+        """Where a part of the value is in the text; None if a quote begins or ends in it, which another text
+        in its place would leave open."""
+        if self._quotes[start] != self._quotes[end - 1]:
+            return None
+        places = self._line.places
+        return places[self._chars[start]], places[self._chars[end - 1]] + 1
 
 
 def flags_of(line: Line) -> tuple[list[Flag], Line]:
@@ -139,22 +154,22 @@ def flags_of(line: Line) -> tuple[list[Flag], Line]:
             at += 1
         if not text.startswith("--", at):
             return flags, line.after(at)
-        start, chars, quote = at, list[int](), ""
+        start, chars, quotes, quote = at, list[int](), list[str](), ""
         while at < len(text) and (quote or not text[at].isspace()):
             char = text[at]
             if char == quote:
                 quote = ""
             elif not quote and char in "\"'":
                 quote = char
-            elif char == "\\" and at + 1 < len(text):
-                at += 1
-                chars.append(at)
             else:
+                if char == "\\" and at + 1 < len(text):
+                    at += 1
                 chars.append(at)
+                quotes.append(quote)
             at += 1
         if [text[char] for char in chars] == ["-", "-"]:
             return flags, line.after(at)
-        flags.append(Flag(line, start, at, chars))
+        flags.append(Flag(line, start, at, chars, quotes))
 
 
 def named(line: Line) -> tuple[str, Line]:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 REQUEST = "frontend.lint"
 CHECKS = "build-arg:BUILDKIT_DOCKERFILE_CHECK"
 QUIET = "skip=all"
+_MOST = 200
 _ERRORS = re.compile(r"error\s*=\s*true", re.IGNORECASE)
 _DIRECTIVE = re.compile(rb"^\s*(?:#|//)\s*check\s*=.*error\s*=\s*true", re.IGNORECASE | re.MULTILINE)
 
@@ -45,7 +46,9 @@ def tell(bridge: Bridge, answer: Callable[[], Value], original: Original, vertex
         return
     info, _ = original.place(0, 0)
     waiting = []
-    for warning in found.get("warnings") or []:
+    warnings = found.get("warnings") or []
+    # Each has the whole Dockerfile with it.
+    for warning in warnings[:_MOST]:
         ranges = (warning.get("location") or {}).get("ranges") or []
         line = ranges[0].get("start", {}).get("line", 0) if ranges else 0
         text = f"{warning.get('ruleName', '')}: {warning.get('detail', '')}" + (

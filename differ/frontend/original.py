@@ -19,6 +19,7 @@ PLACEHOLDER = "differ-placeholder"
 _NAME = re.compile(rf"(?:docker\.io/library/)?({PLACEHOLDER}-[a-z]*\d*)(?::latest)?")
 # In the history of an image, where a name is a stage with one RUN.
 _RUN = re.compile(rf"RUN {PLACEHOLDER} ({PLACEHOLDER}-\d+) # buildkit")
+_LINE = re.compile(r"(dockerfile parse error (?:on )?line )(\d+)")
 _STAGE = re.compile(r"\[stage-(\d+)\b")
 
 SOURCE_DETAIL = "github.com/moby/buildkit/errdefs.Source+json"
@@ -40,7 +41,7 @@ class Original:
 
     def name(self, placeholder: str, text: str) -> None:
         """Note the user's text for a name that was made up."""
-        self._names[placeholder] = text
+        self._names[placeholder] = printable(text)
 
     def version(self, data: bytes, lines: Lines) -> None:
         """Note a file that was made of the user's."""
@@ -105,6 +106,18 @@ class Original:
         restored, ranges = self.restore({**info, "data": data}, source.get("ranges") or [])
         return _source_detail(source, restored, ranges)
 
+    def counted_back(self, message: str, lines: Lines) -> str:
+        """A message about a version, with the numbers of the user's lines.
+
+        ``lines``: as for :meth:`version`.
+        """
+
+        def number(match: re.Match[str]) -> str:
+            line = int(match[2])
+            return match[1] + str(lines[line - 1] if 0 < line <= len(lines) else line)
+
+        return _LINE.sub(number, message)
+
     def error_at(self, line: int, last: int) -> Value:
         """The detail that makes clients show lines of the user's file."""
         return _source_detail({}, *self.place(line, last))
@@ -135,6 +148,11 @@ class Original:
         if isinstance(value, dict):
             return {key: self._within(item) for key, item in value.items()}
         return value
+
+
+def printable(text: str) -> str:
+    """A text for a message: what is not UTF-8 in a Dockerfile cannot be in one."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _source_detail(source: Value, info: Value, ranges: list[Value]) -> Value:

@@ -58,29 +58,37 @@ class Placeholders:
         self.dockerfile = dockerfile
         self.original = original
         references: dict[int, Reference] = {}
+        meanings: dict[int, list[int]] = {}
         needed: dict[int, Reference] = {}
-        for difference in found:
-            references.update((reference.start, reference) for reference in difference.references)
+        for number, difference in enumerate(found):
+            for reference in difference.references:
+                references[reference.start] = reference
+                meanings.setdefault(reference.start, []).append(number)
             for side in (difference.lower, difference.upper):
                 if side.stage is not None:
                     needed.setdefault(side.stage, difference.reference)
         self._references = [references[start] for start in sorted(references)]
+        # Places that mean the same on every platform have one name: the engine's work grows with the square of
+        # the names.
+        numbers: dict[tuple[int, ...], int] = {}
         self._names = {
-            reference.start: f"{PLACEHOLDER}-{number}" for number, reference in enumerate(self._references)
+            start: f"{PLACEHOLDER}-{numbers.setdefault(tuple(meanings[start]), len(numbers))}"
+            for start in sorted(references)
         }
         self._stages = {index: self._stage_name(index, reference) for index, reference in needed.items()}
-        for reference in self._references:
+        for reference in reversed(self._references):
             original.name(self._names[reference.start], reference.text)
+        original.name(ASKING, "the sides of a..b")
         for index, name in self._stages.items():
             original.name(name, f"stage-{index}")
         self._text = apply_edits(dockerfile.text, self._edits(), dockerfile.escape)
 
     def names_of(self, difference: Difference) -> list[str]:
-        """A name for each place where a difference stands."""
-        return [self._names[reference.start] for reference in difference.references]
+        """The names of a difference: one, unless some of its places mean another on another platform."""
+        return [*dict.fromkeys(self._names[reference.start] for reference in difference.references)]
 
     def reference(self, name: str) -> Reference:
-        """The place that a name stands in."""
+        """The first place that a name stands in."""
         return next(item for item in self._references if self._names[item.start] == name)
 
     def _stage_name(self, index: int, reference: Reference) -> str:
@@ -108,7 +116,7 @@ class Placeholders:
     def as_contexts(self) -> tuple[Rewritten, dict[str, str], dict[str, Value]]:
         """The file, and the options and inputs that make contexts of the names."""
         text = self._text
-        names = self._names.values()
+        names = dict.fromkeys(self._names.values())
         options = {f"context:{name}": f"input:{name}" for name in names}
         inputs = {name: files([(f"/{name}", name.encode())], name) for name in names}
         return (
@@ -122,8 +130,9 @@ class Placeholders:
 
         ``asked``: differences, and which of LOWER and UPPER is wanted.
         """
-        # A last line that goes on would swallow the stage.
-        text = self._text.rstrip().rstrip(self.dockerfile.escape)
+        whole, end = self.dockerfile, self.dockerfile.end
+        edits = [edit for edit in self._edits() if edit.start < end]
+        text = apply_edits(whole.text[:end], edits, whole.escape)
         lines = [*range(1, text.count("\n") + 2)]
         rows = [f"FROM scratch AS {ASKING}"]
         lines.append(lines[-1])
@@ -135,9 +144,11 @@ class Placeholders:
     def as_stages(self, found: Iterable[Difference]) -> tuple[Rewritten, dict[int, int]]:
         """The file with a stage for each name; and where the user's stages are then."""
         helpers = [
-            (reference.stage, self._helper(difference, self._names[reference.start]))
+            (
+                min(reference.stage for reference in difference.references),
+                self._helper(difference, self._names[difference.reference.start]),
+            )
             for difference in found
-            for reference in difference.references
         ]
         # This frontend knows no --link; the files are the same without.
         edits = [*self._edits(), *(Edit(link.start, link.end, "") for link in self.dockerfile.links)]

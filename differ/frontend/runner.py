@@ -64,9 +64,7 @@ class Native:
         """The inputs."""
         return [lower, upper]
 
-    def op(
-        self, edges: list[Edge | None], origin: Callable[[Edge | None], str]
-    ) -> tuple[Value, dict[str, bool]]:
+    def op(self, edges: list[Edge | None]) -> tuple[Value, dict[str, bool]]:
         """The op and the capabilities that it needs."""
         lower, upper = edges
         # An input is a number of its own even if both sides are the same.
@@ -97,27 +95,30 @@ class Runner:
         """The inputs."""
         return [self._root, lower, upper]
 
-    def op(
-        self, edges: list[Edge | None], origin: Callable[[Edge | None], str]
-    ) -> tuple[Value, dict[str, bool]]:
+    def op(self, edges: list[Edge | None]) -> tuple[Value, dict[str, bool]]:
         """The op and the capabilities that it needs.
 
-        ``origin``: gives what a side is made from.  The key under which the engine keeps a result knows
-        the content of the sides and not their times, links and ACLs.
+        The key under which an engine keeps a run knows the content behind a mount and not its times, links and
+        ACLs.  Where it cannot be told to leave that way alone, it does so by itself for a mount that it keeps as
+        a result: with one, each side goes into the key by what it is made from.
         """
         inputs = Inputs()
         root, lower, upper = (inputs.add(edge) for edge in edges)
-        mounts: list[Value] = [{"input": root, "dest": "/", "output": EMPTY, "readonly": True}]
-        for side, dest in ((lower, "/lower"), (upper, "/upper")):
-            mount = {"input": side, "dest": dest, "output": EMPTY, "readonly": True}
-            mounts.append({**mount, "content_cache": CONTENT_CACHE_OFF} if self._content_cache else mount)
-        mounts.append({"input": EMPTY, "dest": "/out", "output": 0})
+        # Results are numbered in the order of the mounts.
+        mounts: list[Value] = [
+            {"input": root, "dest": "/", "output": EMPTY, "readonly": True},
+            {"input": EMPTY, "dest": "/out", "output": 0},
+        ]
+        for number, side, dest in ((1, lower, "/lower"), (2, upper, "/upper")):
+            if self._content_cache:
+                more = {"output": EMPTY, "readonly": True, "content_cache": CONTENT_CACHE_OFF}
+            else:
+                more = {"output": number}
+            mounts.append({"input": side, "dest": dest, **more})
         meta: Value = {"args": [PROGRAM, *self._words, "/lower", "/upper", "/out"], "cwd": "/"}
         caps = dict(_EXEC_CAPS)
         if self._content_cache:
             caps[_NO_CONTENT_CACHE] = True
-        else:
-            meta["env"] = [f"DIFFER_SIDES={origin(edges[1])} {origin(edges[2])}"]
         op = {"inputs": inputs.value(), "exec": {"meta": meta, "mounts": mounts, "network": NETWORK_NONE}}
         return op, caps
 

@@ -132,10 +132,10 @@ def _meaning(side: Side) -> object:
 
 def _side(dockerfile: Dockerfile, reference: Reference, name: str, contexts: AbstractSet[str]) -> Side:
     """What a name means where it stands."""
-    # FROM knows the stages before it, a COPY or a RUN all.
+    # FROM knows the stages before it; a COPY or a RUN finds the later ones too, which it cannot have.
     known = dockerfile.stages[: reference.stage] if reference.instruction == "FROM" else dockerfile.stages
     lines = (reference.line, reference.last)
-    if name.lower() in contexts or name == "scratch":
+    if name.lower() in contexts:
         return Side(name, None)
     if name.isdecimal():
         index = int(name)
@@ -148,6 +148,10 @@ def _side(dockerfile: Dockerfile, reference: Reference, name: str, contexts: Abs
         index = named[-1]
     if index == reference.stage:
         raise DockerfileError(*lines, f"{reference.text}: {name} is the stage that this line stands in")
+    if index > reference.stage:
+        raise DockerfileError(
+            *lines, f"{reference.text}: the stage {name} comes after this line; put it before"
+        )
     return Side(name, index)
 
 
@@ -163,13 +167,18 @@ def long_name(name: str) -> str:
 
 
 def reachable(
-    dockerfile: Dockerfile, target: str, found: Iterable[Difference], variables: Mapping[str, str]
+    dockerfile: Dockerfile,
+    target: str,
+    found: Iterable[Difference],
+    variables: Mapping[str, str],
+    contexts: AbstractSet[str] = frozenset(),
 ) -> set[int]:
     """The stages that a target needs.
 
-    ``target``: a name or a number; empty for the last stage.
+    ``target``: a name; empty for the last stage.
     ``found``: the differences.
     ``variables``: what FROM may use.
+    ``contexts``: the names of named contexts, in lower case, which take the places of stages.
     """
     stages = dockerfile.stages
     last = {stage.name: stage.index for stage in stages if stage.name}
@@ -193,16 +202,11 @@ def reachable(
             needs[reference.stage].append(int(reference.text))
         elif reference.text.lower() in last:
             needs[reference.stage].append(last[reference.text.lower()])
-    if target.lower() in last:
-        todo = [last[target.lower()]]
-    elif target.isdecimal() and int(target) < len(stages):
-        todo = [int(target)]
-    else:
-        todo = [len(stages) - 1] if stages else []
+    todo = [last.get(target.lower(), len(stages) - 1)] if stages else []
     seen: set[int] = set()
     while todo:
         index = todo.pop()
-        if index not in seen:
+        if index not in seen and stages[index].name not in contexts:
             seen.add(index)
             todo += needs[index]
     return seen

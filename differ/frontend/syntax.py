@@ -105,13 +105,15 @@ class Dockerfile:
     """What :func:`scan` finds.
 
     ``syntax``: the span of the value of ``# syntax=``; None if there is none.
+    ``end``: where the last whole instruction ends: the file's end, unless there is one that goes on beyond it.
     """
 
-    __slots__ = ("arguments", "escape", "links", "references", "stages", "syntax", "text")
+    __slots__ = ("arguments", "end", "escape", "links", "references", "stages", "syntax", "text")
 
     def __init__(self, text: str) -> None:
         self.text = text
         self.escape = "\\"
+        self.end = len(text)
         self.stages: list[Stage] = []
         self.references: list[Reference] = []
         self.arguments: list[Argument] = []
@@ -154,6 +156,8 @@ def scan(text: str) -> Dockerfile:
     scanner = _Scanner(found)
     for line in instructions(text, found.escape):
         scanner.take(line)
+        if line.goes_on:
+            found.end = text.rfind("\n", 0, line.places[0]) + 1
     return found
 
 
@@ -237,13 +241,21 @@ class _Scanner:
         found = []
         for flag in flags_of(rest)[0]:
             if instruction == "RUN" and flag.name == "--mount":
-                for start, end in _from_fields(flag.value):
-                    if end > start:
-                        span = (flag.places[start], flag.places[end - 1] + 1)
-                        found.append(Reference("RUN", stage, rest.lines, span, flag.value[start:end]))
-            elif instruction == "COPY" and flag.name == "--from" and flag.value:
-                found.append(Reference("COPY", stage, rest.lines, flag.raw, flag.value))
-            elif instruction in ("COPY", "ADD") and flag.name == "--link" and links:
+                named_in = _from_fields(flag.value)
+            elif instruction == "COPY" and flag.name == "--from":
+                named_in = [(0, len(flag.value))]
+            else:
+                named_in = []
+            for start, end in named_in:
+                if end == start:
+                    continue
+                text = flag.value[start:end]
+                span = flag.span(start, end)
+                if span is not None:
+                    found.append(Reference(instruction, stage, rest.lines, span, text))
+                elif ".." in text:
+                    raise DockerfileError(*rest.lines, f"{text}: write it without a quote inside")
+            if instruction in ("COPY", "ADD") and flag.name == "--link" and links:
                 after = (
                     rest.places[flag.end] + 1
                     if flag.end < len(rest.places)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from . import lint
 from .context import CONTEXTS
-from .graph import head_of
+from .graph import GraphError, head_of
 from .placeholders import ASKING, marked, sides
 from .platforms import normal
 from .syntax import DockerfileError
@@ -75,6 +75,8 @@ class Way:
 
     def _named(self, platform: str) -> dict[str, Difference]:
         """The differences of a platform by all their names."""
+        if platform not in self._found:
+            raise GraphError(f"the engine built for {platform}, which was not asked for")
         return {
             name: difference
             for difference in self._found[platform]
@@ -181,14 +183,12 @@ class Stages(Way):
     """With stages."""
 
     def result(self) -> Value:
+        if len(self._found) > 1:
+            raise GraphError("this engine takes a..b for one platform at a time")
         (found,) = self._found.values()
         rewritten, now = self._placeholders.as_stages(found)
         self._placeholders.original.moved(now)
-        options = dict(self._options)
-        target = options.get("target", "")
-        if target.isdecimal() and int(target) in now:
-            options["target"] = str(now[int(target)])
-        return self._solve(rewritten, options, {})()
+        return self._solve(rewritten, self._options, {})()
 
     def places(self, graph: Graph, head: Edge | None, platform: str) -> dict[str, tuple[Difference, Sides]]:
         named = self._named(platform)

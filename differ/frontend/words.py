@@ -27,6 +27,15 @@ def expand(word: str, variables: Mapping[str, str], escape: str) -> str:
         raise WordError("there are too many braces in braces") from None
 
 
+def closed(text: str) -> bool:
+    """Whether every quote and every brace in a text, whose escape character is the usual one, has its end."""
+    try:
+        _Closed(text, {}, "\\").read("")
+    except (WordError, RecursionError):
+        return False
+    return True
+
+
 class _Reader:
     """Reads a word from left to right."""
 
@@ -141,6 +150,13 @@ class _Reader:
             if re.fullmatch(_pattern(word, greedy=True), value[start:], re.DOTALL):
                 return value[:start]
         return value
+
+
+class _Closed(_Reader):
+    """Reads only."""
+
+    def _changed(self, name: str, value: str | None, operator: str, word: str, other: str) -> str:
+        return ""
 
 
 def _literal(text: str) -> str:

@@ -40,13 +40,16 @@ COPY --from=read /rows.json /
 """
 
 
-def seen(docker: Docker, work: str, place: Path, **args: str) -> list[Row]:
+def seen(
+    docker: Docker, work: str, place: Path, args: dict[str, str] | None = None, context: Path | None = None
+) -> list[Row]:
     """The entries of ``base..work`` that are no directories."""
     output = place / "output"
     docker.build(
         f"{SYNTAX}{work}{SEEN}",
+        context,
         output=f"type=local,dest={output}",
-        args={"ONCE": str(uuid.uuid4()), **args},
+        args={"ONCE": str(uuid.uuid4()), **(args or {})},
     )
     rows: list[Row] = json.loads((output / "rows.json").read_text())
     shutil.rmtree(output)
@@ -59,7 +62,7 @@ def test_an_upper_with_another_time_link_or_acl_is_another(
 ) -> None:
     """The key under which BuildKit keeps a RUN would find the result of the build before."""
     for step in ("unseen_one", "unseen_two"):
-        rows = seen(docker, f"FROM base AS work\nRUN inside do {step}\n", tmp_path, **args)
+        rows = seen(docker, f"FROM base AS work\nRUN inside do {step}\n", tmp_path, args)
         right = changed_by(base_tree, step, tmp_path)
         if docker.name == "docker26-containerd" and not args:
             # The engine's own DiffOp takes the layer as it is: whole files, and what is in them.
@@ -68,6 +71,19 @@ def test_an_upper_with_another_time_link_or_acl_is_another(
             assert {row["path"]: row["mtime"] for row in rows} == {row["path"]: row["mtime"] for row in right}
         else:
             assert rows == right
+
+
+def test_a_script_of_the_context_that_changes_only_what_no_key_knows(
+    docker: Docker, base_tree: Path, tmp_path: Path
+) -> None:
+    """What a side is made from is not only in the graph: the client sends some of it."""
+    context = tmp_path / "context"
+    context.mkdir()
+    work = "FROM base AS work\nRUN --mount=target=/context sh /context/script\n"
+    for step in ("unseen_one", "unseen_two"):
+        (context / "script").write_text(f"inside do {step}\n")
+        rows = seen(docker, work, tmp_path, {"DIFFER_FALLBACK": "1"}, context)
+        assert rows == changed_by(base_tree, step, tmp_path)
 
 
 def test_what_is_cached_is_not_made_again(docker: Docker) -> None:

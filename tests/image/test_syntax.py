@@ -329,6 +329,29 @@ def test_an_image_that_is_not_there(docker: Docker) -> None:
     with pytest.raises(EngineError, match="localhost:1/missing") as caught:
         build(docker, dockerfile)
     assert "differ-placeholder" not in str(caught.value)
+    # The engine has no line for it.
+    assert "Dockerfile:5" in str(caught.value)
+    assert "COPY --from=localhost:1/missing..b / /" in str(caught.value)
+
+
+def test_other_errors_have_the_user_s_line(docker: Docker) -> None:
+    dockerfile = "FROM base AS b\n\nFROM base..b\nFROM scratch\nCOPY --from=base..b / /\nWRONG x\n"
+    with pytest.raises(EngineError, match=r"dockerfile parse error (on )?line 7: unknown instruction: WRONG"):
+        build(docker, dockerfile)
+
+
+@pytest.mark.parametrize("end", ["RUN ls / \\", "RUN ls C:\\\\ || true\nCMD x\\\\", "RUN ls / \\\n# end\n"])
+def test_the_file_may_end_anyhow(docker: Docker, end: str) -> None:
+    """The question for the sides is put after the last line."""
+    build(docker, f"FROM base AS work\nRUN inside do add\nFROM base\nCOPY --from=base..work / /\n{end}")
+
+
+def test_a_stage_called_scratch_and_one_that_comes_later(docker: Docker, tmp_path: Path) -> None:
+    dockerfile = "FROM base AS scratch\nFROM scratch AS w\nRUN inside do add\nFROM scratch..w\n"
+    build(docker, dockerfile, output=f"type=local,dest={tmp_path / 'out'}")
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"usr"}
+    with pytest.raises(EngineError, match=r"line 3: base\.\.w: the stage w comes after this line"):
+        build(docker, "FROM base\nCOPY --from=base..w / /\nFROM base AS w\n")
 
 
 def test_the_config_is_that_of_scratch(docker: Docker) -> None:
