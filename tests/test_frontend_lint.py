@@ -89,3 +89,10 @@ def test_none() -> None:
 )
 def test_whether_a_warning_is_fatal(checks: str, file: bytes, fatal: bool) -> None:
     assert lint.is_fatal({lint.CHECKS: checks} if checks else {}, file) == fatal
+
+
+def test_there_is_an_end_of_warnings() -> None:
+    """Each takes the whole file with it."""
+    found = {"warnings": [{"ruleName": f"R{number}", "detail": "x"} for number in range(5000)]}
+    shown = told(lambda: {"metadata": {"result.json": json.dumps(found).encode()}})
+    assert [warning["short"] for warning in shown] == [b"R%d: x" % number for number in range(200)]

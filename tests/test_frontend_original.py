@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from differ.frontend.original import SOURCE_DETAIL, Original
+from differ.frontend.build import BuildError
+from differ.frontend.original import SOURCE_DETAIL, Original, has_place, printable
 
 if TYPE_CHECKING:
     from differ.frontend.protobuf import Value
@@ -231,3 +232,35 @@ def test_a_version_that_begins_like_another(first_is_longer: bool) -> None:
             {"result.json": json.dumps({"sources": [text_of(version)]}).encode()}
         ).values()
         assert json.loads(held) == {"sources": [text_of(USER)]}
+
+
+# What can be said at all.
+
+
+@pytest.mark.parametrize(
+    ("message", "counted"),
+    [
+        ("dockerfile parse error line 5: unknown", "dockerfile parse error line 3: unknown"),
+        ("x: dockerfile parse error on line 2: a", "x: dockerfile parse error on line 2: a"),
+        ("dockerfile parse error line 4: a line 4", "dockerfile parse error line 2: a line 4"),
+        ("dockerfile parse error line 99: a", "dockerfile parse error line 99: a"),
+        ("line 5 of the log", "line 5 of the log"),
+    ],
+)
+def test_the_line_of_an_error_is_counted_back(original: Original, message: str, counted: str) -> None:
+    assert original.counted_back(message, LINES) == counted
+
+
+def test_a_detail_has_a_place_if_it_shows_lines(original: Original) -> None:
+    assert has_place(original.error_at(2, 3))
+    without = {"type_url": SOURCE_DETAIL, "value": json.dumps({"info": {"filename": "f"}}).encode()}
+    for detail in (without, {}, {**without, "value": b"{"}, {**without, "value": b"[]"}, {"type_url": "x"}):
+        assert not has_place(detail)
+
+
+def test_bytes_that_are_no_text_cannot_make_a_message_unreadable(original: Original) -> None:
+    text = b"FROM caf\xe9..b".decode("utf-8", "surrogateescape")
+    original.name("differ-placeholder-9", text)
+    assert original.text("differ-placeholder-9") == "FROM caf�..b" == printable(text)
+    assert BuildError(text, []).message == "FROM caf�..b"
+    assert printable("é..b") == "é..b"

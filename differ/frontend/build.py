@@ -10,7 +10,7 @@ from . import lint
 from .calls import CallError
 from .context import CONTEXTS, local_names, read_dockerfile, take_input
 from .graph import Graph, GraphError, Substitute, files
-from .original import SOURCE_DETAIL, Original, printable
+from .original import Original, has_place, printable
 from .placeholders import LOWER, UPPER, Placeholders, sides
 from .platforms import arguments, normal, own_platform, wanted
 from .runner import OptionError, choose
@@ -88,7 +88,7 @@ class Build:
             raise BuildError(str(error), []) from error
         except CallError as error:
             details = self._original.details(error.details)
-            if not any(detail.get("type_url") == SOURCE_DETAIL for detail in details):
+            if not any(map(has_place, details)):
                 details += self._place_of(error.message)
             raise BuildError(self._original.text(error.message), details) from error
 

