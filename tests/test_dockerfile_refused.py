@@ -25,6 +25,7 @@ REFUSED: dict[str, tuple[str, int, int, str]] = {
         4,
         "two stages are called a",
     ),
+    "no empty stage": ("FROM x AS scratch\nFROM a..b\n", 2, 2, "a stage is called scratch"),
     "no name of an image": ('FROM x\nCOPY --from="a b..c" / /\n', 2, 2, "a b is neither a stage nor"),
     "a comma": ("FROM x\nCOPY --from=a,ro..c / /\n", 2, 2, "a,ro is neither a stage nor"),
 }

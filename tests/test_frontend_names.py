@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from differ.frontend.original import Original
-from differ.frontend.placeholders import ASKING, Placeholders, Rewritten
+from differ.frontend.placeholders import ASKING, MOST, Placeholders, Rewritten
 from differ.frontend.stages import differences
 from differ.frontend.syntax import DockerfileError, scan
 
@@ -112,6 +112,17 @@ def test_a_place_that_means_another_thing_on_another_platform_has_its_own_name()
     assert [len(placeholders.names_of(difference)) for difference in two] == [1, 1]
     names = {name for held in (one, two) for item in held for name in placeholders.names_of(item)}
     assert len(names) == 2
+
+
+def test_there_is_a_most_of_differences() -> None:
+    def lines(count: int) -> str:
+        return "FROM x AS w\n" + "".join([f"FROM x{number}..w\n" for number in range(count)])
+
+    named(lines(MOST) + "FROM x0..w\n")
+    with pytest.raises(
+        DockerfileError, match=rf"line {MOST + 2}: x{MOST}\.\.w: there are {MOST} differences"
+    ):
+        named(lines(MOST + 1))
 
 
 QUOTED = "FROM x AS w\nFROM y\nRUN --mount={} ls\n"

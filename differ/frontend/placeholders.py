@@ -7,11 +7,9 @@ there is one RUN for each difference, with the sides mounted, which never runs: 
 
 from __future__ import annotations
 
-import re
-
 from .graph import files
 from .original import PLACEHOLDER
-from .stages import Edit, apply_edits, long_name, with_stages
+from .stages import Edit, apply_edits, check_image, long_name, own_name, with_stages
 from .syntax import DockerfileError
 
 TYPE_CHECKING = False
@@ -27,7 +25,8 @@ if TYPE_CHECKING:
 ASKING = f"{PLACEHOLDER}-sides0"
 """The stage that asks for sides."""
 LOWER, UPPER = "/lower", "/upper"
-_IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@+-]*")
+MOST = 500
+"""Different differences in a file: the memory of the engine that looks them up grows with the square."""
 
 
 class Rewritten:
@@ -68,13 +67,17 @@ class Placeholders:
                 if side.stage is not None:
                     needed.setdefault(side.stage, difference.reference)
         self._references = [references[start] for start in sorted(references)]
-        # Places that mean the same on every platform have one name: the engine's work grows with the square of
-        # the names.
+        # Places that mean the same on every platform have one name.
         numbers: dict[tuple[int, ...], int] = {}
-        self._names = {
-            start: f"{PLACEHOLDER}-{numbers.setdefault(tuple(meanings[start]), len(numbers))}"
-            for start in sorted(references)
-        }
+        self._names = {}
+        for reference in self._references:
+            number = numbers.setdefault(tuple(meanings[reference.start]), len(numbers))
+            if number == MOST:
+                message = (
+                    f"{reference.text}: there are {MOST} differences before this one, and no room for more"
+                )
+                raise DockerfileError(reference.line, reference.last, message)
+            self._names[reference.start] = f"{PLACEHOLDER}-{number}"
         self._stages = {index: self._stage_name(index, reference) for index, reference in needed.items()}
         for reference in reversed(self._references):
             original.name(self._names[reference.start], reference.text)
@@ -93,13 +96,7 @@ class Placeholders:
 
     def _stage_name(self, index: int, reference: Reference) -> str:
         """The name that a stage has or gets."""
-        name = self.dockerfile.stages[index].name
-        if not name:
-            return f"{PLACEHOLDER}-stage{index}"
-        if any(stage.name == name for stage in self.dockerfile.stages[index + 1 :]):
-            message = f"two stages are called {name}: give each a name of its own"
-            raise DockerfileError(reference.line, reference.last, message)
-        return name
+        return own_name(self.dockerfile, index, reference) or f"{PLACEHOLDER}-stage{index}"
 
     def _edits(self) -> list[Edit]:
         """The names, and a name for every stage that is a side and has none."""
@@ -182,9 +179,7 @@ class Placeholders:
         """What a mount calls a side."""
         if side.stage is not None:
             return self._stages[side.stage]
-        if _IMAGE.fullmatch(side.name) is None:
-            message = f"{side.name} is neither a stage nor the name of an image"
-            raise DockerfileError(difference.reference.line, difference.reference.last, message)
+        check_image(side.name, difference.reference)
         # A stage that FROM cannot mean, because it comes later, has the short name.
         later = any(stage.name == side.name.lower() for stage in self.dockerfile.stages)
         return long_name(side.name) if later and difference.reference.instruction == "FROM" else side.name

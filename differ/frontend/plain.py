@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from .stages import Edit, apply_edits, differences, global_variables, with_stages
+from .stages import Edit, apply_edits, check_image, differences, global_variables, own_name, with_stages
 from .syntax import DockerfileError
 
 TYPE_CHECKING = False
@@ -33,7 +33,6 @@ def _mounted(lower: str, upper: str) -> list[str]:
     return ["ARG DIFFER_STAMP", f"RUN {mounts}{COMMAND}"]
 
 
-_IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@+-]*")
 _UPSTREAM = re.compile(r"(?:^|/)docker/dockerfile")
 STYLES: dict[str, Callable[[str, str], list[str]]] = {"copy": _copied, "mount": _mounted}
 
@@ -93,6 +92,12 @@ class _Rewriting:
                 warnings.append(f"line {link.line}: --link is left out, the files are the same")
         if not self._found:
             return apply_edits(dockerfile.text, edits, dockerfile.escape), warnings
+        if "scratch" in self._taken:
+            place = self._found[0].reference
+            message = (
+                f"{place.text}: a stage is called scratch, which is then empty no more: give it another name"
+            )
+            raise DockerfileError(place.line, place.last, message)
         helpers: list[tuple[int, list[str]]] = []
         for difference in self._found:
             name, rows = self._helper(difference, edits)
@@ -127,18 +132,14 @@ class _Rewriting:
         stages = self._dockerfile.stages
         reference = difference.reference
         if side.stage is not None:
-            name = stages[side.stage].name
-            if name and any(stage.name == name for stage in stages[side.stage + 1 :]):
-                message = f"two stages are called {name}: give each a name of its own"
-                raise DockerfileError(reference.line, reference.last, message)
+            own_name(self._dockerfile, side.stage, reference)
             if not self._names[side.stage]:
                 name = self._names[side.stage] = self._name(f"stage-{side.stage}")
                 at = stages[side.stage].name_at
                 edits.append(Edit(at, at, f" AS {name}"))
             return self._names[side.stage]
-        if "$" not in side.name and _IMAGE.fullmatch(side.name) is None:
-            message = f"{side.name} is neither a stage nor the name of an image"
-            raise DockerfileError(reference.line, reference.last, message)
+        if "$" not in side.name:
+            check_image(side.name, reference)
         # A later stage of that name is not meant by FROM, but would be found by COPY.
         later = any(stage.name == side.name.lower() for stage in stages)
         if reference.instruction != "FROM" or not (difference.platform or "$" in side.name or later):

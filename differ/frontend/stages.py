@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from .syntax import DockerfileError, split
 from .words import WordError, expand
 
@@ -11,6 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
     from .syntax import Dockerfile, Reference
+
+
+_IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@+-]*")
 
 
 class Side:
@@ -153,6 +158,24 @@ def _side(dockerfile: Dockerfile, reference: Reference, name: str, contexts: Abs
             *lines, f"{reference.text}: the stage {name} comes after this line; put it before"
         )
     return Side(name, index)
+
+
+def own_name(dockerfile: Dockerfile, index: int, reference: Reference) -> str:
+    """The name of a stage that is a side, empty if it has none; raises :class:`.syntax.DockerfileError` if it is
+    another stage's too, which would be found in its place."""
+    name = dockerfile.stages[index].name
+    if name and any(stage.name == name for stage in dockerfile.stages[index + 1 :]):
+        message = f"two stages are called {name}: give each a name of its own"
+        raise DockerfileError(reference.line, reference.last, message)
+    return name
+
+
+def check_image(name: str, reference: Reference) -> None:
+    """Raise :class:`.syntax.DockerfileError` for a side that cannot be an image: what else it holds would be read
+    as a part of the instruction that it is put in."""
+    if _IMAGE.fullmatch(name) is None:
+        message = f"{name} is neither a stage nor the name of an image"
+        raise DockerfileError(reference.line, reference.last, message)
 
 
 def long_name(name: str) -> str:
