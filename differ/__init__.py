@@ -8,10 +8,16 @@ core        ignore.py            .dockerignore patterns: names that count as abs
             walk.py              two trees joined directory by directory, name by name
             compare.py           which facts of two entries differ; the profiles exact, native, metadata
             whiteout.py          how a removed name is written, and read back: oci, overlay, none
+            mounts.py            what mountinfo says of two roots: whether one is an overlay on the other
             plan.py              joined names to an ordered stream of changes
 Linux       linux.py             every system call that is not plain ``os``
 disk        content.py           the bytes of regular files: compared, copied, hashed
             scan.py              a directory on disk as a tree
+            candidates.py        which names may differ, found a directory at a time
+            untouched.py         the same between overlay mounts, where most directories need no look
+            layers.py            the same where the layers themselves can be reached
+            workers.py           the search on all processors
+            search.py            which of these ways two trees allow
             apply.py             the inverse: a tree with a directory of changes laid over it
             verify.py            the proof that two trees are equal, with rules of its own
             writers/directory.py changes written as a directory

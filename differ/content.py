@@ -15,7 +15,6 @@ from .model import DifferError, os_reason
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import hashlib
-    from collections.abc import Callable
 
     from .model import Stat, Tally, Tree
 
@@ -23,24 +22,27 @@ _BLOCK = 256 * 1024  # bytes read at a time
 _COPY_BLOCK = 8 * 1024 * 1024  # bytes copied by one call, so that a signal or a tick waits for little
 
 
-def _buffer() -> bytearray:
+# What is not read is compared too, so a small file wants a small buffer.
+_SMALL = (4 * 1024, 32 * 1024)
+
+
+def _buffer(size: int) -> bytearray:
     # A large allocation starts 16 bytes into a page, where copying from the page cache runs at a
     # quarter of its speed on common processors; 48 bytes further on it does not.
-    buffer = bytearray(_BLOCK + 48)
+    buffer = bytearray(size + 48)
     del buffer[:48]
     return buffer
 
 
 class Comparer:
-    """Compares files, with one pair of buffers for all of them.
+    """Compares files, with a few pairs of buffers for all of them.
 
     ``tally``: counts the bytes compared.
     """
 
     def __init__(self, tally: Tally) -> None:
         self._tally = tally
-        self._left = _buffer()
-        self._right = _buffer()
+        self._pairs = [(size, _buffer(size), _buffer(size)) for size in (*_SMALL, _BLOCK)]
 
     def same(self, lower: Tree, upper: Tree, name: bytes, lower_stat: Stat, upper_stat: Stat) -> bool:
         """Whether the regular file ``name``, of one size on both sides, holds the same bytes there.
@@ -51,10 +53,11 @@ class Comparer:
         try:
             right = upper.open(name, upper_stat)
             try:
-                same = self._same(left, right, lower_stat, upper_stat, lower.path, upper.path, name)
+                sparse = is_sparse(lower_stat) or is_sparse(upper_stat)
+                same = self.equal(left, right, 0, upper_stat.st_size, sparse)
                 if not is_unchanged(left, lower_stat):
                     raise changed(lower.path(name))
-                if not is_unchanged(right, upper_stat):
+                if same is None or not is_unchanged(right, upper_stat):
                     raise changed(upper.path(name))
             except OSError as error:
                 # Which of the two could not be read is not known; either name leads to the place.
@@ -65,30 +68,25 @@ class Comparer:
             os.close(left)
         return same
 
-    def _same(
-        self,
-        left: int,
-        right: int,
-        lower: Stat,
-        upper: Stat,
-        lower_path: Callable[[bytes], bytes],
-        upper_path: Callable[[bytes], bytes],
-        name: bytes,
-    ) -> bool:
-        size = upper.st_size
-        sparse = is_sparse(lower) or is_sparse(upper)
-        a, b = self._left, self._right
-        offset = 0
-        while offset < size:
+    def equal(self, left: int, right: int, start: int, end: int, sparse: bool) -> bool | None:
+        """Whether two open files hold the same bytes from ``start`` to ``end``; None if one ends before.
+
+        ``sparse``: whether one may have holes.  Raises ``OSError``.
+        """
+        offset = start
+        while offset < end:
             if sparse:
-                offset = min(next_data(left, offset, size), next_data(right, offset, size))
-                if offset >= size:
+                offset = min(next_data(left, offset, end), next_data(right, offset, end))
+                if offset >= end:
                     break
-            wanted = min(_BLOCK, size - offset)
-            if _fill(left, a, offset, wanted) < wanted:
-                raise changed(lower_path(name))
-            if _fill(right, b, offset, wanted) < wanted:
-                raise changed(upper_path(name))
+            wanted = end - offset
+            for pair in self._pairs:
+                if wanted <= pair[0]:
+                    break
+            size, a, b = pair
+            wanted = min(wanted, size)
+            if _fill(left, a, offset, wanted) < wanted or _fill(right, b, offset, wanted) < wanted:
+                return None
             self._tally.compared += wanted
             # Past the last byte read both buffers hold what they held before, which was equal: no
             # slice is needed to compare a short block, and the copy after a mismatch keeps it so.
@@ -101,12 +99,9 @@ class Comparer:
 
 
 def _fill(fd: int, buffer: bytearray, offset: int, wanted: int) -> int:
-    """Read ``wanted`` bytes at ``offset`` into the front of ``buffer``; fewer only at the file's end."""
-    if wanted == _BLOCK:
-        count = os.preadv(fd, [buffer], offset)
-    else:
-        with memoryview(buffer) as view:
-            count = os.preadv(fd, [view[:wanted]], offset)
+    """Read at least ``wanted`` bytes at ``offset`` into ``buffer``; fewer only at the file's end."""
+    # To ask for what the buffer holds, and not for what is wanted, saves making a view of it.
+    count = os.preadv(fd, [buffer], offset)
     while 0 < count < wanted:
         with memoryview(buffer) as view:
             more = os.preadv(fd, [view[count:wanted]], offset + count)

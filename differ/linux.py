@@ -23,6 +23,9 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
+_CAP_SYS_ADMIN = 21
+_SIGKILL = 9  # without the import of signal
+_NO_XATTRS = (errno.EOPNOTSUPP, errno.ENOSYS)
 NOT_CARRIED = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS})
 """What the kernel answers when a fact cannot be set here at all: no privilege (a capability, a mount
 option, an id that is not mapped in the user namespace) or no such thing in the file system.  Every
@@ -76,6 +79,63 @@ def list_names(fd: int) -> list[bytes]:
     return names
 
 
+def path_of(fd: int) -> bytes:
+    """The path of the open directory ``fd``, without symbolic links; raises ``OSError`` where there is no /proc."""
+    return os.readlink(b"/proc/self/fd/%d" % fd)
+
+
+def device_of(fd: int) -> tuple[int, int]:
+    """The major and minor number of the file system that an open file is in."""
+    device = os.fstat(fd).st_dev
+    return os.major(device), os.minor(device)
+
+
+def mountinfo() -> bytes:
+    """The mounts that this process sees (proc(5)); raises ``OSError``."""
+    return _whole(b"/proc/self/mountinfo")
+
+
+def overlay_default(name: str) -> bytes | None:
+    """A default of overlayfs; None if it cannot be read."""
+    try:
+        return _whole(b"/sys/module/overlay/parameters/" + name.encode()).strip()
+    except OSError:
+        return None
+
+
+def sees_trusted_xattrs() -> bool:
+    """Whether this process sees ``trusted.`` attributes: in a user namespace of a container it does not, whatever
+    it is called there (xattr(7))."""
+    try:
+        if _whole(b"/proc/self/uid_map").split() != [b"0", b"0", b"4294967295"]:
+            return False
+        for line in _whole(b"/proc/self/status").split(b"\n"):
+            if line.startswith(b"CapEff:"):
+                return bool(int(line.split()[1], 16) >> _CAP_SYS_ADMIN & 1)
+    except (OSError, ValueError):
+        pass
+    return False
+
+
+def _whole(path: bytes) -> bytes:
+    """The bytes of a file of the kernel's, which has no size."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        parts = []
+        while data := os.read(fd, 1 << 16):
+            parts.append(data)
+        return b"".join(parts)
+    finally:
+        os.close(fd)
+
+
+def list_inodes(fd: int) -> dict[bytes, int]:
+    """The names in the directory ``fd`` with their inode numbers, as the directory has them."""
+    os.fchdir(fd)
+    with os.scandir(b".") as entries:
+        return {entry.name: entry.inode() for entry in entries}
+
+
 _list_xattrs: Callable[..., list[str]]
 _get_xattr: Callable[..., bytes]
 _set_xattr: Callable[..., None]
@@ -98,18 +158,33 @@ else:  # CPython built for musl before python/cpython#101857, and systems other 
     _remove_xattr = _nofollow(_package.removexattr)  # type: ignore[assignment]
 
 
+def list_xattrs(name: bytes) -> list[str]:
+    """The names of the attributes of ``name`` in the current directory; of a symbolic link, its own."""
+    try:
+        return _list_xattrs(name, follow_symlinks=False)
+    except OSError as error:
+        if error.errno in _NO_XATTRS:
+            return []
+        raise
+
+
+def list_xattrs_fd(fd: int) -> list[str]:
+    """The names of the attributes of the open file ``fd``."""
+    try:
+        return _list_xattrs(fd)
+    except OSError as error:
+        if error.errno in _NO_XATTRS:
+            return []
+        raise
+
+
 def read_xattrs(dir_fd: int, name: bytes, wanted: Callable[[str], bool]) -> dict[str, bytes]:
     """The attributes of ``name`` in ``dir_fd`` whose names are ``wanted``; of a symbolic link, its own.
 
     A file system without attributes has none; an attribute removed since it was listed is not there.
     """
     os.fchdir(dir_fd)
-    try:
-        listed = _list_xattrs(name, follow_symlinks=False)
-    except OSError as error:
-        if error.errno in (errno.EOPNOTSUPP, errno.ENOSYS):
-            return {}
-        raise
+    listed = list_xattrs(name)
     found = {}
     for attribute in sorted(filter(wanted, listed)):
         try:
@@ -158,6 +233,33 @@ def mode_without_acl(mode: int, acl: bytes) -> int:
     bits = {int.from_bytes(entry[:2], "little"): int.from_bytes(entry[2:4], "little") for entry in entries}
     group = bits.get(_ACL_GROUP, 0) & bits.get(_ACL_MASK, 0o7)
     return mode & ~0o070 | (group & 0o7) << 3
+
+
+POLLIN = 1
+"""poll(2): there is something to read, or an end."""
+
+
+def packet_pipe() -> tuple[int, int]:
+    """The ends of a pipe, to read and to write, in which neither waits and each write is read as one piece
+    (pipe(2), O_DIRECT); raises ``OSError`` where there are none."""
+    return os.pipe2(os.O_DIRECT | os.O_NONBLOCK | os.O_CLOEXEC)
+
+
+def processors() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def end_child(pid: int) -> None:
+    """End a process that was forked, whatever it does, and wait for it."""
+    try:
+        os.kill(pid, _SIGKILL)
+    except ProcessLookupError:
+        pass
+    try:
+        os.waitpid(pid, 0)
+    except ChildProcessError:
+        pass
 
 
 def next_data(fd: int, offset: int, size: int) -> int:

@@ -13,6 +13,8 @@ from .compare import PROFILES
 from .model import DifferError
 from .whiteout import STYLES
 
+_MOST_JOBS = 256
+OVERLAY = ("auto", "off")
 PROGRESS = ("auto", "plain", "none")
 
 DIFF_USAGE = "differ [options] LOWER UPPER [OUT]"
@@ -34,6 +36,9 @@ empty directory, outside both trees.
   --strict               fail when something cannot be carried, instead of warning
   --verify               prove that LOWER with OUT applied is UPPER; exit 1 if it is not
   --report FILE          write one line of JSON for every change; - is stdout
+  --jobs N               look with N processes (the default is two for each processor)
+  --overlay HOW          auto: what two overlay mounts prove to be untouched is not compared (the
+                         default); off: all is compared
   --digest               with --report: add the SHA-256 of changed files, both sides
   --exit-code            exit 1 when something differs
   --progress HOW         auto (the default), plain, none
@@ -77,8 +82,10 @@ class Options:
         "exit_code",
         "help",
         "ignore",
+        "jobs",
         "lower",
         "out",
+        "overlay",
         "progress",
         "quiet",
         "report",
@@ -101,6 +108,8 @@ class Options:
         self.exit_code = False
         self.help = False
         self.ignore: list[str] = []
+        self.jobs = 0
+        self.overlay = "auto"
         self.progress = "auto"
         self.quiet = False
         self.report: str | None = None
@@ -140,7 +149,7 @@ class Grammar:
 _APPLY = Grammar(_FLAGS, _VALUES)
 _DIFF = Grammar(
     (*_FLAGS, "allow-wh-names", "digest", "exit-code", "verify"),
-    {**_VALUES, "compare": tuple(PROFILES), "ignore": None, "report": None},
+    {**_VALUES, "compare": tuple(PROFILES), "ignore": None, "jobs": None, "overlay": OVERLAY, "report": None},
 )
 
 
@@ -235,6 +244,11 @@ def _set(grammar: Grammar, options: Options, name: str, value: str | None) -> No
     if choices is not None and value not in choices:
         raise UsageError(f"--{name} {value!r}: choose one of {', '.join(choices)}")
     attribute = name.replace("-", "_")
+    if name == "jobs":
+        if not (value.isascii() and value.isdecimal() and 0 < int(value) <= _MOST_JOBS):
+            raise UsageError(f"--jobs {value!r}: a number from 1 to {_MOST_JOBS}")
+        options.jobs = int(value)
+        return
     if isinstance(getattr(options, attribute), list):
         getattr(options, attribute).append(value)
     else:

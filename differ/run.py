@@ -6,6 +6,7 @@ import os
 from stat import S_ISREG
 
 from .apply import MergedTree
+from .candidates import CandidateTree
 from .compare import PROFILES
 from .content import Comparer, sha256
 from .ignore import IgnoringTree, Patterns
@@ -13,6 +14,7 @@ from .model import ChangeKind, DifferError, Losses, Tally, os_reason, printable
 from .plan import Plan
 from .progress import Progress, size
 from .scan import SCRATCH, DiskTree, EmptyTree, is_not_private
+from .search import search
 from .verify import Proof
 from .whiteout import STYLES
 from .writers.directory import DirectoryWriter
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Protocol
 
+    from .compare import Profile
     from .model import Change, Entry, Tree
     from .options import Options
     from .whiteout import Style
@@ -75,6 +78,7 @@ class _Session:
         self.writer: DirectoryWriter | None = None
         self.output: Output | None = None
         self.report: OutputFile | None = None
+        self.proven = ""
         self.progress = self.show(self.tally)
         if options.verbose:
             self.losses.told = self._tell_loss
@@ -190,7 +194,7 @@ def _diff(session: _Session, options: Options) -> int:
     writer = None if options.out is None else _writer(session, session.reader(upper), inputs, style)
     digests = _digests(session.reader(lower), session.reader(upper)) if options.digest else None
     plan = Plan(
-        *seen(lower, upper),
+        *_looked_for(session, *seen(lower, upper), profile, style),
         Comparer(tally).same,
         profile,
         style,
@@ -219,10 +223,30 @@ def _diff(session: _Session, options: Options) -> int:
         session.report.publish()
     session.warn_of_losses()
     if not options.quiet:
-        session.say(_summary(counts, tally) + ("; proved" if proved else ""))
+        session.say(_summary(counts, tally) + session.proven + ("; proved" if proved else ""))
     if proved is False or (options.exit_code and any(counts.values())):
         return DIFFERS
     return DONE
+
+
+def _looked_for(
+    session: _Session, lower: Tree, upper: Tree, profile: Profile, style: Style
+) -> tuple[Tree, Tree]:
+    """The trees with what may differ; as they are where that is every name."""
+    if not isinstance(lower, DiskTree) or not isinstance(upper, DiskTree):
+        return lower, upper
+    found, session.proven = search(
+        lower,
+        upper,
+        profile,
+        groups=profile.links or style.whole_groups,
+        overlay=session.options.overlay == "auto",
+        tally=session.tally,
+        jobs=session.options.jobs,
+    )
+    if found is None:
+        return lower, upper
+    return CandidateTree(lower, found), CandidateTree(upper, found)
 
 
 def _inputs(*trees: DiskTree | EmptyTree) -> list[tuple[int, bytes]]:

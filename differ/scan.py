@@ -114,15 +114,16 @@ class DiskTree:
     ``root``: the directory, as the user named it; a symbolic link there is followed, nowhere else.
     ``wanted``: which extended attributes the tree has; by default all that are not private.
     ``fd``: a descriptor of the root, if it is open already; the tree owns it.
+    ``descent``: where it stands.  ``avoided``: see :meth:`avoid`.
     Raises :class:`DifferError` if there is no such directory.
     """
 
     def __init__(self, root: bytes, wanted: Callable[[str], bool] | None = None, fd: int = -1) -> None:
         self._root = root
-        self._wanted = wanted if wanted is not None else is_not_private
-        self._avoided: dict[tuple[int, int], str] = {}
+        self.wanted = wanted if wanted is not None else is_not_private
+        self.avoided: dict[tuple[int, int], str] = {}
         try:
-            self._descent = Descent(fd if fd >= 0 else linux.open_root(root))
+            self.descent = Descent(fd if fd >= 0 else linux.open_root(root))
         except OSError as error:
             raise DifferError(_no_root(error), root) from error
 
@@ -132,80 +133,91 @@ class DiskTree:
             fd = os.dup(self.root_fd)
         except OSError as error:
             raise DifferError(f"cannot be opened: {os_reason(error)}", self._root) from error
-        return DiskTree(self._root, self._wanted, fd)
+        tree = DiskTree(self._root, self.wanted, fd)
+        tree.avoided = self.avoided
+        return tree
 
     def avoid(self, fd: int, what: str) -> None:
         """Take it for an error to meet the directory ``fd`` in the tree: it is being written.
 
         ``what``: what to call it.
         """
-        self._avoided[_inode(os.fstat(fd))] = what
+        self.avoided[_inode(os.fstat(fd))] = what
 
     @property
     def root_fd(self) -> int:
         """The root."""
-        return self._descent.root_fd
+        return self.descent.root_fd
 
     @property
     def fd(self) -> int:
         """The current directory."""
-        return self._descent.fd
+        return self.descent.fd
 
     def depth(self) -> int:
         """How many directories lie between the root and the current one."""
-        return len(self._descent.names)
+        return len(self.descent.names)
 
     def path(self, name: bytes = b"") -> bytes:
         """How a message should call ``name`` in the current directory."""
-        below = b"/".join([*self._descent.names, name] if name else self._descent.names)
+        below = b"/".join([*self.descent.names, name] if name else self.descent.names)
         return self._root.rstrip(b"/") + b"/" + below if below else self._root
 
     def names(self) -> list[bytes]:
         """The names in the current directory, in byte order."""
         try:
-            return linux.list_names(self._descent.fd)
+            return linux.list_names(self.descent.fd)
         except OSError as error:
             raise self._unreadable(error, b"") from error
 
     def stat(self, name: bytes) -> Stat:
         """The facts of ``name`` in the current directory."""
         try:
-            return os.stat(name, dir_fd=self._descent.fd, follow_symlinks=False)
+            return os.stat(name, dir_fd=self.descent.fd, follow_symlinks=False)
+        except OSError as error:
+            raise self._unreadable(error, name) from error
+
+    def find(self, name: bytes) -> Stat | None:
+        """The facts of ``name`` in the current directory; None if there is no such name."""
+        try:
+            return os.stat(name, dir_fd=self.descent.fd, follow_symlinks=False)
+        except FileNotFoundError:
+            return None
         except OSError as error:
             raise self._unreadable(error, name) from error
 
     def enter(self, name: bytes, seen: Stat | None = None) -> None:
         """Step into the directory ``name``, which must still be the one that was ``seen``."""
-        what = self._avoided.get(_inode(seen)) if seen is not None else None
+        what = self.avoided.get(_inode(seen)) if seen is not None else None
         if what is not None:
             raise DifferError(f"is {what}, seen through another mount", self.path(name))
         try:
-            self._descent.enter(name, seen)
+            self.descent.enter(name, seen)
         except OSError as error:
             raise self._unreadable(error, name) from error
 
     def leave(self) -> None:
         """Step back into the parent of the current directory."""
         try:
-            self._descent.leave()
+            self.descent.leave()
         except OSError as error:
             raise self._unreadable(error, b"") from error
 
     def seek(self, parents: list[bytes]) -> None:
         """Go to the directory with this path below the root."""
-        seek(self, self._descent.names, parents)
+        seek(self, self.descent.names, parents)
 
     def xattrs(self, name: bytes, facts: Stat) -> dict[str, bytes]:
         """The extended attributes of ``name`` that the tree has."""
         try:
-            return linux.read_xattrs(self._descent.fd, name, self._wanted)
+            return linux.read_xattrs(self.descent.fd, name, self.wanted)
         except OSError as error:
             raise self._unreadable(error, name) from error
 
     def target(self, name: bytes) -> bytes:
         """Where the symbolic link ``name`` points."""
         try:
-            return os.readlink(name, dir_fd=self._descent.fd)
+            return os.readlink(name, dir_fd=self.descent.fd)
         except OSError as error:
             if error.errno == errno.EINVAL:  # it is no symbolic link any more
                 raise changed(self.path(name)) from error
@@ -214,7 +226,7 @@ class DiskTree:
     def open(self, name: bytes, facts: Stat) -> int:
         """A descriptor to read the regular file ``name``, which must still have ``facts``."""
         try:
-            fd = linux.open_file(name, self._descent.fd)
+            fd = linux.open_file(name, self.descent.fd)
         except OSError as error:
             raise self._unreadable(error, name) from error
         if not is_unchanged(fd, facts):
@@ -224,7 +236,7 @@ class DiskTree:
 
     def close(self) -> None:
         """Close every directory."""
-        self._descent.close()
+        self.descent.close()
 
     def _unreadable(self, error: OSError, name: bytes) -> DifferError:
         if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ESTALE):

@@ -130,6 +130,10 @@ WRONG: list[tuple[list[str], str]] = [
     (["--whiteout=OCI", "/lower", "/upper"], "--whiteout 'OCI': choose one of oci, overlay, none"),
     (["--compare", "-q", "/lower"], "--compare '-q': choose one of exact, native, metadata"),
     (["--progress=fancy", "/lower", "/upper"], "--progress 'fancy': choose one of auto, plain, none"),
+    (["--jobs", "0", "/lower", "/upper"], "--jobs '0': a number from 1 to 256"),
+    (["--jobs=two", "/lower", "/upper"], "--jobs 'two': a number from 1 to 256"),
+    (["--jobs=257", "/lower", "/upper"], "--jobs '257': a number from 1 to 256"),
+    (["--overlay=on", "/lower", "/upper"], "--overlay 'on': choose one of auto, off"),
     (["--verify", "/lower", "/upper"], "--verify proves what was written, so it needs OUT"),
     (["--digest", "/lower", "/upper"], "--digest adds to a report, so it needs --report"),
     (["-qv", "/lower", "/upper"], EXCLUDE),
@@ -148,7 +152,7 @@ WRONG_APPLY: list[tuple[list[str], str]] = [
     (["/lower", "/upper", ""], "a directory's name is empty"),
     *(
         ([f"--{option}", "/lower", "/upper", "/out"], f"unknown option --{option}; --help lists them")
-        for option in ("compare", "digest", "exit-code", "ignore", "report", "verify", "allow-wh-names")
+        for option in ("compare", "digest", "exit-code", "ignore", "jobs", "overlay", "report", "verify", "allow-wh-names")
     ),
 ]
 
@@ -214,6 +218,8 @@ DEFAULTS: dict[str, Any] = {
     "strict": False,
     "verbose": False,
     "verify": False,
+    "jobs": 0,
+    "overlay": "auto",
     "version": False,
     "whiteout": None,
     "xattr_exclude": [],
@@ -232,6 +238,7 @@ UNDERSTOOD: list[tuple[list[str], dict[str, Any]]] = [
     (["--ignore", "a", "--ignore=b=c", "--ignore=", "l", "u"], {"ignore": ["a", "b=c", ""]}),
     (["--ignore", "--", "l", "u"], {"ignore": ["--"]}),
     (["--ignore", "!-q", "l", "u"], {"ignore": ["!-q"]}),
+    (["--jobs", "3", "--overlay=off", "l", "u"], {"jobs": 3, "overlay": "off"}),
     (["--xattr-exclude=user.*", "l", "u"], {"xattr_exclude": ["user.*"]}),
     (["--report", "-", "--digest", "l", "u"], {"report": "-", "digest": True}),
     (["--report=--quiet", "l", "u"], {"report": "--quiet"}),

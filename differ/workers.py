@@ -1,0 +1,245 @@
+"""The search for candidates on all processors.
+
+Workers are forked, not threads: the work is system calls and a little Python, which threads do one at a time.
+Each has a stack of items of its own, and gives the one that it would come to last to whoever is idle, through
+a pipe that all of them share, a packet for each.  What it finds goes to the parent through a pipe of its own.
+Which worker looks where makes no difference to what is found.
+"""
+
+from __future__ import annotations
+
+import marshal
+import os
+
+from . import linux
+from .candidates import ROOT, Candidates, Finder, Found
+from .model import Tally
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import select
+    from collections.abc import Callable
+    from typing import NoReturn
+
+    from .candidates import Item
+
+_ALONE = 2000  # names that are looked at before it is worth to fork
+_ALONE_BYTES = 32 * 1024 * 1024  # or bytes
+_PACKET = 4096  # bytes, the most that a pipe takes in one piece
+_ROWS = 200  # found rows that a worker keeps to itself
+_WAIT = 200  # ms between two looks at the clock
+_READ = 1 << 16  # bytes
+_NOBODY = -1  # who gives items that no worker gave
+
+
+def candidates(finder: Callable[[Tally], Finder], tally: Tally, jobs: int) -> Candidates:
+    """The candidates between two trees.
+
+    ``finder``: makes what looks for them, with trees of its own.
+    ``tally``: counts what is looked at.
+    ``jobs``: processes that may look; 0 for as many as is good.
+    """
+    found = Candidates(tally)
+    alone = finder(tally)
+    stack = [ROOT]
+    names, compared = tally.entries + _ALONE, tally.compared + _ALONE_BYTES
+    while stack and (jobs == 1 or (tally.entries < names and tally.compared < compared)):
+        stack += alone.look(stack.pop())
+    if stack and jobs != 1:
+        # With one more than there are processors none of them waits for a disk.
+        stack = _share(finder, found, stack, tally, jobs or 2 * linux.processors())
+    while stack:
+        stack += alone.look(stack.pop())
+    found.add(alone.take())
+    alone.close()
+    found.settle()
+    return found
+
+
+def _share(
+    finder: Callable[[Tally], Finder], found: Candidates, stack: list[Item], tally: Tally, jobs: int
+) -> list[Item]:
+    """Let workers look at items and all that is below them; those that there are none for."""
+    try:
+        import select  # not every Python has it inside
+
+        given, give = linux.packet_pipe()
+    except (ImportError, OSError):
+        return stack
+    # Its end tells the workers that there is nothing more to do, or nobody more to do it for.
+    life, alive = os.pipe()
+    workers: list[_Worker] = []
+    try:
+        while len(workers) < jobs:
+            fd, answer = os.pipe()
+            try:
+                pid = os.fork()
+            except OSError:
+                linux.close_all(fd, answer)
+                break
+            if pid == 0:
+                try:
+                    linux.close_all(alive, fd)
+                    _Work(len(workers), finder, given, give, answer, life, select.poll()).run()
+                finally:
+                    os._exit(1)
+            os.close(answer)
+            workers.append(_Worker(pid, fd))
+        return _gather(workers, found, stack, give, tally, select.poll()) if workers else stack
+    finally:
+        linux.close_all(alive, life, given, give)
+        for worker in workers:
+            linux.close_all(worker.fd)
+            linux.end_child(worker.pid)
+
+
+class _Worker:
+    """A process, as the parent sees it.
+
+    ``pid``, ``fd``: of it, and of the pipe that it answers in.
+    ``data``: of an answer that is not whole yet.
+    ``gave``: how many items it has given away, as far as is known.
+    """
+
+    __slots__ = ("data", "fd", "gave", "pid")
+
+    def __init__(self, pid: int, fd: int) -> None:
+        self.pid = pid
+        self.fd = fd
+        self.data = bytearray()
+        self.gave = 0
+
+    def answers(self) -> list[bytes]:
+        """The answers that have come; raises EOFError if the process has ended."""
+        data = os.read(self.fd, _READ)
+        if not data:
+            raise EOFError
+        self.data += data
+        whole = []
+        while len(self.data) >= 4:
+            end = 4 + int.from_bytes(self.data[:4], "little")
+            if len(self.data) < end:
+                break
+            whole.append(bytes(self.data[4:end]))
+            del self.data[:end]
+        return whole
+
+
+def _gather(
+    workers: list[_Worker], found: Candidates, stack: list[Item], give: int, tally: Tally, poll: select.poll
+) -> list[Item]:
+    """Give items away and take answers until there is nothing more to do."""
+    by_fd = {worker.fd: worker for worker in workers}
+    for fd in by_fd:
+        poll.register(fd, linux.POLLIN)
+    left = []
+    gave = done = 0
+    while True:
+        while stack:
+            packet = marshal.dumps((_NOBODY, 0, stack[-1]))
+            if len(packet) > _PACKET:
+                left.append(stack.pop())
+            elif _put(give, packet):
+                stack.pop()
+                gave += 1
+            else:
+                break
+        if not stack and done == gave + sum(worker.gave for worker in workers):
+            return left
+        for fd, _ in poll.poll(_WAIT):
+            worker = by_fd[fd]
+            try:
+                answers = worker.answers()
+            except EOFError:
+                # Something has ended it.  What it had not told is looked for by whoever looks at every name.
+                found.forget()
+                return []
+            for values, entries, compared, gave_now, ended in map(marshal.loads, answers):
+                found.add(Found(*values))
+                tally.entries += entries
+                tally.compared += compared
+                worker.gave = max(worker.gave, gave_now)
+                for giver, number in ended:
+                    # What has ended was given, even if its giver has not told so yet: thus all is never
+                    # taken to be done too early.
+                    done += 1
+                    if giver != _NOBODY:
+                        workers[giver].gave = max(workers[giver].gave, number)
+        tally.tick()
+
+
+def _put(fd: int, packet: bytes) -> bool:
+    """Put a packet into a pipe, if there is room."""
+    try:
+        return os.write(fd, packet) > 0
+    except BlockingIOError:
+        return False
+
+
+class _Work:
+    """What a worker does.
+
+    ``number``: its place among the workers.
+    ``given``, ``give``: the ends of the shared pipe.  ``answer``: where answers go.
+    ``life``: ends with the parent, or with its need for answers.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        finder: Callable[[Tally], Finder],
+        given: int,
+        give: int,
+        answer: int,
+        life: int,
+        poll: select.poll,
+    ) -> None:
+        self._number = number
+        self._tally = Tally()
+        self._finder = finder(self._tally)
+        self._given = given
+        self._give = give
+        self._answer = answer
+        self._poll = poll
+        self._life = life
+        self._gave = 0
+        poll.register(given, linux.POLLIN)
+        poll.register(life, linux.POLLIN)
+
+    def run(self) -> NoReturn:
+        """Work until there is no need for it any more."""
+        finder = self._finder
+        while True:
+            giver, number, item = self._next()
+            stack = [item]
+            while stack:
+                stack += finder.look(stack.pop())
+                if len(stack) > 1:
+                    packet = marshal.dumps((self._number, self._gave + 1, stack[0]))
+                    if len(packet) <= _PACKET and _put(self._give, packet):
+                        self._gave += 1
+                        del stack[0]
+                if len(finder.found.rows) > _ROWS:
+                    self._tell([])
+            self._tell([(giver, number)])
+
+    def _next(self) -> tuple[int, int, Item]:
+        """Wait for an item."""
+        while True:
+            for fd, _ in self._poll.poll():
+                if fd == self._life:
+                    os._exit(0)
+                try:
+                    told: tuple[int, int, Item] = marshal.loads(os.read(self._given, _PACKET))
+                except BlockingIOError:
+                    continue  # another worker was quicker
+                return told
+
+    def _tell(self, ended: list[tuple[int, int]]) -> None:
+        """Answer with what was found, and which item has ended."""
+        found, tally = self._finder.take(), self._tally
+        answer = marshal.dumps((found.values(), tally.entries, tally.compared, self._gave, ended))
+        tally.entries = tally.compared = 0
+        data = len(answer).to_bytes(4, "little") + answer
+        while data:
+            data = data[os.write(self._answer, data) :]
