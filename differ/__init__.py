@@ -13,7 +13,8 @@ core        ignore.py            .dockerignore patterns: names that count as abs
 Linux       linux.py             every system call that is not plain ``os``
 disk        content.py           the bytes of regular files: compared, copied, hashed
             scan.py              a directory on disk as a tree
-            candidates.py        which names may differ, found a directory at a time
+            candidates.py        names that may differ; a tree that has no others
+            finder.py            candidates, found by looking at every name
             untouched.py         the same between overlay mounts, where most directories need no look
             layers.py            the same where the layers themselves can be reached
             workers.py           the search on all processors

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 from . import linux
-from .candidates import Here
+from .finder import Here
 from .scan import Descent, seek
 from .untouched import UntouchedFinder
 

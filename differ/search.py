@@ -6,7 +6,7 @@ import os
 from stat import S_ISDIR
 
 from . import linux
-from .candidates import Finder
+from .finder import Finder
 from .layers import LayersFinder
 from .model import DifferError
 from .mounts import NotStackedError, Root, Stacked, stacked

@@ -10,7 +10,7 @@ import os
 from stat import S_ISDIR
 
 from . import linux
-from .candidates import Finder, Here
+from .finder import Finder, Here
 from .scan import seek
 
 TYPE_CHECKING = False

@@ -12,7 +12,7 @@ import marshal
 import os
 
 from . import linux
-from .candidates import ROOT, Candidates, Finder, Found
+from .candidates import ROOT, Candidates, Found
 from .model import Tally
 
 TYPE_CHECKING = False
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from .candidates import Item
+    from .finder import Finder
 
 _ALONE = 2000  # names that are looked at before it is worth to fork
 _ALONE_BYTES = 32 * 1024 * 1024  # or bytes

@@ -7,6 +7,7 @@ entry: that is done on real file systems elsewhere.
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import json
 import os
@@ -31,7 +32,7 @@ HARMLESS = {"fsencode", "fsdecode", "fspath", "urandom", "getpid", "geteuid", "s
 @pytest.fixture
 def disk(fs: FakeFilesystem) -> Iterator[FakeFilesystem]:
     """A fake disk with the directories /lower and /upper, and a guard around it."""
-    joined = FakeOsModule._path_with_dir_fd
+    joined, listed, scanned = FakeOsModule._path_with_dir_fd, FakeOsModule.listdir, FakeOsModule.scandir
 
     def guard(self: FakeOsModule, name: str) -> Any:
         value = getattr(self.os_module, name)
@@ -45,6 +46,23 @@ def disk(fs: FakeFilesystem) -> Iterator[FakeFilesystem]:
         # pyfakefs cannot join a name of bytes to the directory that a descriptor stands for.
         return joined(self, os.fsdecode(path) if isinstance(path, bytes) else path, *rest, **options)
 
+    def names(self: FakeOsModule, path: Any) -> list[Any]:
+        # Those of a directory that is named by bytes are bytes.
+        return [os.fsencode(name) if isinstance(path, bytes) else name for name in listed(self, path)]
+
+    def entries(self: FakeOsModule, path: Any) -> Any:
+        found = [*scanned(self, path)]
+        for entry in found:
+            entry.name = os.fsencode(entry.name)
+        return contextlib.nullcontext(found)
+
+    joinpaths = FakeFilesystem.joinpaths
+
+    def joined_alike(self: FakeFilesystem, *paths: Any) -> Any:
+        # In the directory that a descriptor stands for pyfakefs mixes both kinds of names.
+        encode = any(isinstance(path, bytes) for path in paths)
+        return joinpaths(self, *(map(os.fsencode, paths) if encode else paths))
+
     def rewind(self: FakeOsModule, fd: int, offset: int, whence: int) -> int:
         assert (offset, whence) == (0, os.SEEK_SET)
         return 0
@@ -53,6 +71,9 @@ def disk(fs: FakeFilesystem) -> Iterator[FakeFilesystem]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(FakeOsModule, "__getattr__", guard)
         patch.setattr(FakeOsModule, "_path_with_dir_fd", path_with_dir_fd)
+        patch.setattr(FakeOsModule, "listdir", names)
+        patch.setattr(FakeOsModule, "scandir", entries)
+        patch.setattr(FakeFilesystem, "joinpaths", joined_alike)
         # fchdir(2) is chdir(2) on a descriptor, which pyfakefs has.
         patch.setattr(FakeOsModule, "fchdir", lambda self, fd: self.chdir(fd), raising=False)
         # Its directories have no position that could be set back.
