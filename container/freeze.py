@@ -39,6 +39,7 @@ LAZY = {
     "gc": "the frontend does without",
     "json": "--report",
     "re": "--ignore",
+    "select": "work shared among processes",
 }
 # What the package can do without, and where it says so.
 ABSENT = {

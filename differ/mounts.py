@@ -52,7 +52,7 @@ class Stacked:
     """Two roots of which UPPER's is LOWER's with more layers on top.
 
     ``view``: whether UPPER's mount cannot be written to: then every inode number in it is that of the layer.
-    ``above``: the directories of the additional layers, top first.
+    ``above``: the directories of the additional layers, top first; none where they are not all known.
     ``below``: the path of the roots in them.
     """
 
@@ -178,14 +178,18 @@ def stacked(lower: Root, upper: Root, mountinfo: bytes, parameter: Callable[[str
     if _under(lower, below) != _under(upper, above):
         raise NotStackedError("LOWER and UPPER are different directories of their mounts")
     count = len(top.layers) - len(base.layers)
-    if count < 0 or top.layers[count:] != base.layers or top.data != base.data:
-        raise NotStackedError("UPPER's layers are not those of LOWER and more")
+    view, more = not top.writable, top.layers[: max(count, 0)]
+    if top.data != base.data or top.layers[count:] != base.layers:
+        if top.data or base.data or not _is_docker_s(top, base):
+            raise NotStackedError("UPPER's layers are not those of LOWER and more")
+        # LOWER's first layer may be one that UPPER has not, and written to.
+        view, more = view and not base.writable, []
     for name in (b"userxattr", b"metacopy"):
         if top.options.get(name) != base.options.get(name):
             raise NotStackedError(f"{name.decode()} is not the same in both mounts")
     if _follows(top, defaults) != _follows(base, defaults):
         raise NotStackedError("redirect_dir is not the same in both mounts")
-    return Stacked(not top.writable, top.layers[:count], _under(upper, above))
+    return Stacked(view, more, _under(upper, above))
 
 
 def _mount_of(root: Root, mounts: list[Mount]) -> Mount:
@@ -217,6 +221,25 @@ def _check(overlay: _Overlay, defaults: Mapping[str, bytes | None]) -> None:
         raise NotStackedError("xino is on")
     if not all(layer.startswith(b"/") for layer in overlay.layers):
         raise NotStackedError("the paths of layers are not absolute")
+
+
+def _is_docker_s(top: _Overlay, base: _Overlay) -> bool:
+    """Whether two stacks are the graph driver's of Docker, and UPPER's is LOWER's with more on top.
+
+    There a layer is called HOME/ID/diff when it is the first, and HOME/l/NAME when it is below another; which
+    is which cannot be seen from here.  But under one layer there are always the same others, so LOWER's first
+    one, if UPPER has it at all, is the next above those that both have below it.
+    """
+    homes = set()
+    for overlay in (top, base):
+        first, *others = overlay.layers
+        home, identity, diff = (*first.rsplit(b"/", 2), b"", b"")[:3]
+        if diff != b"diff" or not identity.isalnum() or not others:
+            return False
+        homes.add(home)
+        homes.update(layer.rpartition(b"/l/")[0] for layer in others)
+    below = base.layers[1:]
+    return len(homes) == 1 and len(top.layers) > len(below) and top.layers[1:][-len(below) :] == below
 
 
 def _follows(overlay: _Overlay, defaults: Mapping[str, bytes | None]) -> bool:
