@@ -13,7 +13,7 @@ from stat import S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, S_ISDIR
 from . import linux
 from .candidates import Found
 from .compare import counted
-from .content import Comparer, is_sparse
+from .content import Comparer
 from .scan import seek
 
 TYPE_CHECKING = False
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .model import Stat, Tally
     from .scan import DiskTree
 
-_AT_ONCE = 1024  # names whose facts are held
+AT_ONCE = 1024  # names whose facts are held
 _BIG = 64 * 1024 * 1024  # bytes of a file that are compared in one piece
 
 
@@ -89,8 +89,7 @@ class Finder:
         try:
             right = linux.open_file(name, self._upper.fd)
             try:
-                sparse = is_sparse(os.fstat(left)) or is_sparse(os.fstat(right))
-                return self._comparer.equal(left, right, start, end, sparse) is True
+                return self._comparer.equal(left, right, start, end, sparse=False) is True
             finally:
                 os.close(right)
         finally:
@@ -123,8 +122,8 @@ class Finder:
             lower = {*os.listdir(b".")}
         here.whole += lower.symmetric_difference(upper)
         both = [name for name in upper if name in lower]
-        for at in range(0, len(both), _AT_ONCE):
-            names = both[at : at + _AT_ONCE]
+        for at in range(0, len(both), AT_ONCE):
+            names = both[at : at + AT_ONCE]
             self._by_name(here, [name for name in names if name not in files])
             self._by_descriptor(here, [name for name in names if name in files])
         return self._seen(here, len(both))
@@ -239,13 +238,13 @@ class Finder:
                 if (lower_xattrs or upper_xattrs) and not self._same_xattrs(name, lower_xattrs, upper_xattrs):
                     here.names.append(name)
                     continue
-                if size > _BIG:
+                sparse = lower.st_blocks * 512 < size or upper.st_blocks * 512 < size
+                if size > _BIG and not sparse:
                     for start in range(0, size, _BIG):
                         here.items.append((here.parents, name, start, min(start + _BIG, size)))
                     continue
                 if size:
                     before = tally.compared
-                    sparse = lower.st_blocks * 512 < size or upper.st_blocks * 512 < size
                     if not comparer.equal(left, right, 0, size, sparse):
                         here.names.append(name)
                         tally.compared = before

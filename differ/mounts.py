@@ -51,7 +51,8 @@ class Root:
 class Stacked:
     """Two roots of which UPPER's is LOWER's with more layers on top.
 
-    ``view``: whether UPPER's mount cannot be written to: then every inode number in it is that of the layer.
+    ``view``: whether inode numbers alone tell: UPPER's mount cannot be written to, so that every number in it is
+    the layer's own.
     ``above``: the directories of the additional layers, top first; none where they are not all known.
     ``below``: the path of the roots in them.
     """
@@ -167,12 +168,13 @@ def stacked(lower: Root, upper: Root, mountinfo: bytes, parameter: Callable[[str
         if overlay is not None:
             _check(overlay, defaults)
     if base is None:
-        inside = _under(upper, above)
-        whole = below.root.rstrip(b"/") + lower.path[len(below.point.rstrip(b"/")) :]
+        inside, directory = _under(upper, above), _under(lower, below)
         layer = top.layers[-1] + inside.rstrip(b"/")
-        if len(top.layers) < 2 or top.data or not (whole != b"/" and layer.endswith(whole)):
+        if len(top.layers) < 2 or top.data or directory == b"/" or not layer.endswith(directory):
             raise NotStackedError("LOWER is not the lowest layer of UPPER")
-        return Stacked(not top.writable, top.layers[:-1], inside)
+        # Where the disk of that path is mounted for whoever made the overlay is not known: that it is the same
+        # one is told by times, not by numbers.
+        return Stacked(False, [], inside)
     if below.device == above.device:
         raise NotStackedError("LOWER and UPPER are one mount")
     if _under(lower, below) != _under(upper, above):

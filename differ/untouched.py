@@ -10,7 +10,7 @@ import os
 from stat import S_ISDIR
 
 from . import linux
-from .finder import Finder, Here
+from .finder import AT_ONCE, Finder, Here
 from .scan import seek
 
 TYPE_CHECKING = False
@@ -48,7 +48,8 @@ class UntouchedFinder(Finder):
         alike = [name for name, inode in upper.items() if lower.get(name) == inode]
         other = [name for name, inode in upper.items() if lower.get(name, inode) != inode]
         if not self._view:
-            other += self._copied(here, alike)
+            for at in range(0, len(alike), AT_ONCE):
+                other += self._copied(here, alike[at : at + AT_ONCE])
         here.whole += [name for name in upper if name not in lower]
         for name in [name for name in lower if name not in upper]:
             here.whole.append(name)
@@ -62,11 +63,6 @@ class UntouchedFinder(Finder):
         lstat = os.lstat
         os.fchdir(self._upper.fd)
         uppers = [(name, lstat(name)) for name in names]
-        # A directory that is in several layers has one link, one that is in one layer as many as it should:
-        # with the number of the layer below it cannot be on top.
-        uppers = [
-            (name, facts) for name, facts in uppers if not (S_ISDIR(facts.st_mode) and facts.st_nlink > 1)
-        ]
         os.fchdir(self._lower.fd)
         copied = []
         for name, upper in uppers:
