@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 NAMES := apply dockerfile frontend
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test test-quick test-programs test-image bin pyz image check fmt laws memory startup bench-frontend clean
+.PHONY: help demo test test-quick test-programs test-image bin pyz image check fmt laws memory startup bench bench-quick bench-frontend clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -77,6 +77,14 @@ memory: $(VENV)/installed
 startup: bin
 	$(PYTHON) bench/startup.py dist/bin/differ
 
+## make bench       wall time beside containerd, rsync, diff, cp and a floor in C (as root; Debian only)
+bench: packages-bench $(VENV)/installed-test
+	$(BIN)/python -m bench.speed $(BENCH)
+
+## make bench-quick  the same on smaller trees, in under 5 minutes
+bench-quick: packages-bench $(VENV)/installed-test
+	$(BIN)/python -m bench.speed --quick $(BENCH)
+
 ## make bench-frontend  cached builds with a..b against the engine's own frontend (as root; Debian only)
 bench-frontend: packages-bin $(VENV)/installed-test
 	@tests/image/install-engines.sh $(VENV)/engines
@@ -98,7 +106,7 @@ check: $(VENV)/installed-test
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 
-.PHONY: packages packages-test packages-bin
+.PHONY: packages packages-test packages-bin packages-bench
 packages:
 	@docs/install-packages.sh python3 python3-venv ca-certificates
 
@@ -107,6 +115,10 @@ packages-test: packages
 
 packages-bin: packages
 	@docs/install-packages.sh gcc libc6-dev libpython3-dev zlib1g-dev python3-h2 python3-hpack python3-hyperframe
+
+packages-bench: packages
+	@docs/install-packages.sh debootstrap diffutils e2fsprogs gcc golang-go golang-github-containerd-containerd-dev \
+	    golang-github-containerd-continuity-dev libc6-dev rsync tar umoci util-linux
 
 $(VENV)/installed: setup.cfg pyproject.toml | packages
 	$(PYTHON) -m venv $(VENV)

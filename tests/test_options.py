@@ -173,7 +173,17 @@ WRONG_APPLY: list[tuple[list[str], str]] = [
     (["/lower", "/upper", ""], "a directory's name is empty"),
     *(
         ([f"--{option}", "/lower", "/upper", "/out"], f"unknown option --{option}; --help lists them")
-        for option in ("compare", "digest", "exit-code", "ignore", "jobs", "overlay", "report", "verify", "allow-wh-names")
+        for option in (
+            "compare",
+            "digest",
+            "exit-code",
+            "ignore",
+            "jobs",
+            "overlay",
+            "report",
+            "verify",
+            "allow-wh-names",
+        )
     ),
 ]
 
