@@ -18,7 +18,8 @@ disk        content.py           the bytes of regular files: compared, copied, h
             untouched.py         the same between overlay mounts, where most directories need no look
             layers.py            the same where the layers themselves can be reached
             workers.py           the search on all processors
-            search.py            which of these ways two trees allow
+            overlay.py           which of these ways two overlay mounts allow
+            search.py            the search, everywhere or between overlay mounts
             apply.py             the inverse: a tree with a directory of changes laid over it
             verify.py            the proof that two trees are equal, with rules of its own
             writers/directory.py changes written as a directory

@@ -95,6 +95,14 @@ def mountinfo() -> bytes:
     return _whole(b"/proc/self/mountinfo")
 
 
+def has_overlays() -> bool:
+    """Whether this process sees an overlay mount."""
+    try:
+        return b" - overlay " in mountinfo()
+    except OSError:
+        return False
+
+
 def overlay_default(name: str) -> bytes | None:
     """A default of overlayfs; None if it cannot be read."""
     try:

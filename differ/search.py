@@ -2,15 +2,8 @@
 
 from __future__ import annotations
 
-import os
-from stat import S_ISDIR
-
 from . import linux
 from .finder import Finder
-from .layers import LayersFinder
-from .model import DifferError
-from .mounts import NotStackedError, Root, Stacked, stacked
-from .untouched import UntouchedFinder
 from .workers import candidates
 
 TYPE_CHECKING = False
@@ -19,8 +12,6 @@ if TYPE_CHECKING:
     from .compare import Profile
     from .model import Tally
     from .scan import DiskTree
-
-_LOOKED_AT = 200  # directories in which a file is looked for, as evidence
 
 
 def search(
@@ -44,102 +35,13 @@ def search(
         return Finder(lower.again(), upper.again(), profile, groups=groups, tally=tally)
 
     told = ""
-    if overlay:
+    if overlay and linux.has_overlays():
+        from .mounts import NotStackedError
+        from .overlay import untouched
+
         try:
-            return _untouched(lower, upper, profile, groups=groups, tally=tally, jobs=jobs)
+            return untouched(lower, upper, profile, groups=groups, tally=tally, jobs=jobs)
         except NotStackedError as error:
             if error.told:
                 told = f"; all compared ({error})"
     return candidates(everywhere, tally, jobs).root, told
-
-
-def _untouched(
-    lower: DiskTree, upper: DiskTree, profile: Profile, *, groups: bool, tally: Tally, jobs: int
-) -> tuple[Node | None, str]:
-    """The candidates where only those names are looked at that the mounts do not prove to be the same.
-
-    Raises :class:`.mounts.NotStackedError` if that cannot be told.
-    """
-    stack = _stacked(lower, upper)
-    layers = _layers(upper, stack)
-
-    def by_layers(tally: Tally) -> Finder:
-        trees = lower.again(), upper.again()
-        return LayersFinder(*trees, profile, groups=groups, tally=tally, view=stack.view, layers=layers)
-
-    def by_number(tally: Tally) -> Finder:
-        return UntouchedFinder(lower.again(), upper.again(), profile, groups=groups, tally=tally, view=True)
-
-    def by_facts(tally: Tally) -> Finder:
-        return UntouchedFinder(lower.again(), upper.again(), profile, groups=groups, tally=tally, view=False)
-
-    ways = [(by_layers, "layers")] if layers else [(by_number, "inode numbers")] if stack.view else []
-    try:
-        for finder, how in [*ways, (by_facts, "inodes")]:
-            found = candidates(finder, tally, jobs)
-            # What became of one name of an inode changes what the others are, wherever they stand.
-            if found.root is not None and (found.is_whole() or not profile.links):
-                return (
-                    found.root,
-                    f"; {found.directories} directories read, the others untouched (overlay {how})",
-                )
-    finally:
-        linux.close_all(*layers)
-    raise NotStackedError("a hard link has names in untouched directories")
-
-
-def _stacked(lower: DiskTree, upper: DiskTree) -> Stacked:
-    """How the trees are stacked; raises :class:`.mounts.NotStackedError`."""
-    try:
-        below, above = (
-            Root(linux.path_of(tree.root_fd), linux.device_of(tree.root_fd)) for tree in (lower, upper)
-        )
-        stack = stacked(below, above, linux.mountinfo(), linux.overlay_default)
-    except OSError:
-        raise NotStackedError("the mounts cannot be read", told=False) from None
-    for tree in (lower, upper):
-        if not _is_of_one(tree):
-            raise NotStackedError("the layers are not seen to be on one file system")
-    return stack
-
-
-def _layers(upper: DiskTree, stack: Stacked) -> list[int]:
-    """Descriptors of the additional layers; none if they cannot be reached, or not be known for what they are."""
-    if stack.below != b"/" or (stack.view and not linux.sees_trusted_xattrs()):
-        return []
-    layers: list[int] = []
-    try:
-        for path in stack.above:
-            layers.append(linux.open_root(path))
-        top, root = os.fstat(layers[0]), os.fstat(upper.root_fd)
-        known = top.st_ino == root.st_ino and top.st_mtime_ns == root.st_mtime_ns
-        if known and all(os.fstat(layer).st_dev == top.st_dev for layer in layers):
-            return layers
-    except (OSError, IndexError):
-        pass
-    linux.close_all(*layers)
-    return []
-
-
-def _is_of_one(tree: DiskTree) -> bool:
-    """Whether a tree shows that all its layers are in one file system: only then have its files the device
-    of its directories, and these their own inode numbers and not such as the mount counts for them."""
-    looker = tree.again()
-    try:
-        device = os.fstat(looker.fd).st_dev
-        stack: list[list[bytes]] = [[]]
-        for _ in range(_LOOKED_AT):
-            if not stack:
-                break
-            parents = stack.pop()
-            looker.seek(parents)
-            for name in looker.names():
-                facts = looker.stat(name)
-                if not S_ISDIR(facts.st_mode):
-                    return facts.st_dev == device
-                stack.append([*parents, name])
-    except DifferError:
-        pass  # whoever looks at every name will say so
-    finally:
-        looker.close()
-    return False

@@ -23,11 +23,6 @@ SCHEMA = 1
 _LETTERS = {ChangeKind.ADDED: "A", ChangeKind.MODIFIED: "M", ChangeKind.REMOVED: "D"}
 
 
-def is_change(change: Change) -> bool:
-    """Whether UPPER differs from LOWER there."""
-    return change.kind != ChangeKind.UNMODIFIED
-
-
 def text_line(change: Change) -> str:
     """A change as a line for people, without the newline: letter, path, and why."""
     entry = change.upper or change.lower
