@@ -14,10 +14,8 @@ if TYPE_CHECKING:
     """The candidates in a directory, each with those below it; None where every name is one."""
     Item = tuple[list[bytes], bytes, int, int]
     """A directory, or with a name a part of a file: from one byte to another."""
-    Row = tuple[list[bytes], list[bytes], list[bytes]]
-    """A directory, candidates in it, and those below which every name is one."""
-    Part = tuple[list[bytes], bytes, bool, int]
-    """A part of a file: directory and name, whether it is equal, and the bytes compared."""
+    Row = tuple[list[bytes], list[bytes], list[bytes], list[bytes]]
+    """A directory, candidates in it, those below which every name is one, and files whose bytes differ."""
 
 ROOT: Item = ([], b"", 0, 0)
 
@@ -30,40 +28,39 @@ class Found:
     ``links``: names in LOWER, by the inode, how many it has in all, and whether this one may have changed.
     """
 
-    __slots__ = ("directories", "identical", "links", "parts", "rows")
+    __slots__ = ("directories", "identical", "links", "rows")
 
     def __init__(
         self,
         rows: list[Row] | None = None,
-        parts: list[Part] | None = None,
         links: list[tuple[int, int, bool]] | None = None,
         identical: int = 0,
         directories: int = 0,
     ) -> None:
         self.rows = rows or []
-        self.parts = parts or []
         self.links = links or []
         self.identical = identical
         self.directories = directories
 
-    def values(self) -> tuple[list[Row], list[Part], list[tuple[int, int, bool]], int, int]:
+    def values(self) -> tuple[list[Row], list[tuple[int, int, bool]], int, int]:
         """What another process can make the same of."""
-        return self.rows, self.parts, self.links, self.identical, self.directories
+        return self.rows, self.links, self.identical, self.directories
 
 
 class Candidates:
     """All that was found, as a tree of names.
 
-    ``tally``: counts what was found, but not what a candidate that is looked at again counts once more.
+    ``tally``: counts what was found.
     ``directories``: how many were looked into.
+    ``unequal``: the paths of files whose bytes differ, which need not be read again.
     """
 
     def __init__(self, tally: Tally) -> None:
         self.root: Node | None = {}
         self.directories = 0
+        self.unequal: set[bytes] = set()
         self._links: dict[int, list[int]] = {}
         self._tally = tally
-        self._parts: dict[bytes, tuple[list[bytes], bytes, list[bool], list[int]]] = {}
 
     def add(self, found: Found) -> None:
         """Add what was found."""
@@ -73,7 +70,7 @@ class Candidates:
             known = self._links.setdefault(inode, [names_in_all, 0, False])
             known[1] += 1
             known[2] |= changed
-        for parents, names, whole in found.rows:
+        for parents, names, whole, unequal in found.rows:
             if whole == [b""]:
                 self.forget()
                 continue
@@ -84,21 +81,9 @@ class Candidates:
                 node.setdefault(name, {})
             for name in whole:
                 node[name] = None
-        for parents, name, equal, compared in found.parts:
-            path = b"/".join([*parents, name])
-            _, _, equals, counts = self._parts.setdefault(path, (parents, name, [], []))
-            equals.append(equal)
-            counts.append(compared)
-
-    def settle(self) -> None:
-        """Nothing will be added any more: files are equal if all their parts are."""
-        for parents, name, equals, counts in self._parts.values():
-            if all(equals):
-                self._tally.compared += sum(counts)
-                continue
-            node = self._node(parents)
-            if node is not None:
+            for name in unequal:
                 node.setdefault(name, {})
+                self.unequal.add(b"/".join([*parents, name]))
 
     def is_whole(self) -> bool:
         """Whether all names were met of each inode with several of which one may have changed: what became of
@@ -108,7 +93,6 @@ class Candidates:
     def forget(self) -> None:
         """Take every name for a candidate."""
         self.root = None
-        self._parts.clear()
 
     def _node(self, parents: list[bytes]) -> Node | None:
         node = self.root
@@ -122,12 +106,13 @@ class Candidates:
 class CandidateTree:
     """A tree with no other names than candidates.
 
-    ``node``: those of the whole tree.
+    ``found``: the candidates.
     """
 
-    def __init__(self, tree: DiskTree, node: Node | None) -> None:
+    def __init__(self, tree: DiskTree, found: Candidates) -> None:
         self._tree = tree
-        self._nodes = [node]
+        self._nodes = [found.root]
+        self._unequal = found.unequal
         self._facts: dict[bytes, Stat] = {}
         self.xattrs = tree.xattrs
         self.target = tree.target
@@ -144,6 +129,10 @@ class CandidateTree:
         facts = [(name, self._tree.find(name)) for name in sorted(node)]
         self._facts = {name: there for name, there in facts if there is not None}
         return [*self._facts]
+
+    def is_unequal(self, name: bytes) -> bool:
+        """Whether the bytes of the file ``name`` in the current directory are known to differ."""
+        return b"/".join([*self._tree.descent.names, name]) in self._unequal
 
     def stat(self, name: bytes) -> Stat:
         """The facts of ``name`` in the current directory."""

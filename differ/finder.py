@@ -71,25 +71,26 @@ class Finder:
             return self._directory(parents, start)
         except (OSError, AvoidedError):
             # Who looks at every name finds out what it is.
-            self.found.rows.append((parents[:-1], [], parents[-1:]) if parents else ([], [], [b""]))
+            self.found.rows.append((parents[:-1], [], parents[-1:] or [b""], []))
             return []
 
     def _part(self, parents: list[bytes], name: bytes, start: int, end: int) -> None:
-        before = self._tally.compared
         try:
             self._seek(parents)
             equal = self._equal(name, start, end)
         except OSError:
-            equal = False
-        self.found.parts.append((parents, name, equal, self._tally.compared - before))
-        self._tally.compared = before
+            equal = None
+        if equal is None:
+            self.found.rows.append((parents, [name], [], []))
+        elif not equal:
+            self.found.rows.append((parents, [], [], [name]))
 
-    def _equal(self, name: bytes, start: int, end: int) -> bool:
+    def _equal(self, name: bytes, start: int, end: int) -> bool | None:
         left = linux.open_file(name, self._lower.fd)
         try:
             right = linux.open_file(name, self._upper.fd)
             try:
-                return self._comparer.equal(left, right, start, end, sparse=False) is True
+                return self._comparer.equal(left, right, start, end, sparse=False)
             finally:
                 os.close(right)
         finally:
@@ -130,8 +131,8 @@ class Finder:
 
     def _seen(self, here: Here, names: int) -> list[Item]:
         """Note what was found in a directory of so many names; the items below it."""
-        if here.names or here.whole:
-            self.found.rows.append((here.parents, here.names, here.whole))
+        if here.names or here.whole or here.unequal:
+            self.found.rows.append((here.parents, here.names, here.whole, here.unequal))
         self.found.directories += 1
         self._tally.entries += names
         self._tally.tick()
@@ -213,7 +214,7 @@ class Finder:
         """Look at files that must be read: what an open file tells costs half of what a name tells."""
         open_file, fstat, list_xattrs, close = linux.open_file, os.fstat, linux.list_xattrs_fd, os.close
         lower_fd, upper_fd, groups = self._lower.fd, self._upper.fd, self._groups
-        comparer, found, tally = self._comparer, self.found, self._tally
+        comparer, found = self._comparer, self.found
         for name in names:
             left = right = -1
             try:
@@ -244,10 +245,11 @@ class Finder:
                         here.items.append((here.parents, name, start, min(start + _BIG, size)))
                     continue
                 if size:
-                    before = tally.compared
-                    if not comparer.equal(left, right, 0, size, sparse):
+                    equal = comparer.equal(left, right, 0, size, sparse)
+                    if equal is None:
                         here.names.append(name)
-                        tally.compared = before
+                    elif not equal:
+                        here.unequal.append(name)
             except OSError:
                 here.whole.append(name)
             finally:
@@ -269,11 +271,12 @@ class AvoidedError(Exception):
 class Here:
     """What was found in a directory."""
 
-    __slots__ = ("items", "late", "names", "parents", "whole")
+    __slots__ = ("items", "late", "names", "parents", "unequal", "whole")
 
     def __init__(self, parents: list[bytes]) -> None:
         self.parents = parents
         self.names: list[bytes] = []
         self.whole: list[bytes] = []
+        self.unequal: list[bytes] = []
         self.items: list[Item] = []
         self.late: list[bytes] = []

@@ -14,7 +14,7 @@ from .workers import candidates
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .candidates import Node
+    from .candidates import Candidates
     from .compare import Profile
     from .finder import Finder
     from .model import Tally
@@ -25,7 +25,7 @@ _LOOKED_AT = 200  # directories in which a file is looked for, as evidence
 
 def untouched(
     lower: DiskTree, upper: DiskTree, profile: Profile, *, groups: bool, tally: Tally, jobs: int
-) -> tuple[Node | None, str]:
+) -> tuple[Candidates, str]:
     """The candidates where only those names are looked at that the mounts do not prove to be the same.
 
     Raises :class:`.mounts.NotStackedError` if that cannot be told.
@@ -50,7 +50,7 @@ def untouched(
             # What became of one name of an inode changes what the others are, wherever they stand.
             if found.root is not None and (found.is_whole() or not profile.links):
                 return (
-                    found.root,
+                    found,
                     f"; {found.directories} directories read, the others untouched (overlay {how})",
                 )
     finally:

@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 
     from .apply import MergedTree
     from .compare import Profile
-    from .model import Change, Entry, Tree
+    from .model import Change, Entry, Stat, Tree
     from .options import Options
+    from .plan import SameContent
     from .whiteout import Style
     from .writers.directory import DirectoryWriter
     from .writers.output import Output, OutputFile
@@ -192,7 +193,7 @@ def _diff(session: _Session, options: Options) -> int:
     digests = _digests(session.reader(lower), session.reader(upper)) if options.digest else None
     plan = Plan(
         *_looked_for(session, *seen(lower, upper), profile, style),
-        Comparer(tally).same,
+        _comparer(tally),
         profile,
         style,
         tally,
@@ -255,9 +256,21 @@ def _looked_for(
         tally=session.tally,
         jobs=session.options.jobs,
     )
-    if found is None:
+    if found.root is None:
         return lower, upper
     return CandidateTree(lower, found), CandidateTree(upper, found)
+
+
+def _comparer(tally: Tally) -> SameContent:
+    """What compares the bytes of two files that the search has not compared yet."""
+    same = Comparer(tally).same
+
+    def compare(lower: Tree, upper: Tree, name: bytes, lower_stat: Stat, upper_stat: Stat) -> bool:
+        if isinstance(upper, CandidateTree) and upper.is_unequal(name):
+            return False
+        return same(lower, upper, name, lower_stat, upper_stat)
+
+    return compare
 
 
 def _inputs(*trees: DiskTree | EmptyTree) -> list[tuple[int, bytes]]:

@@ -8,7 +8,7 @@ from .workers import candidates
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .candidates import Node
+    from .candidates import Candidates
     from .compare import Profile
     from .model import Tally
     from .scan import DiskTree
@@ -23,7 +23,7 @@ def search(
     overlay: bool,
     tally: Tally,
     jobs: int,
-) -> tuple[Node | None, str]:
+) -> tuple[Candidates, str]:
     """The candidates between two trees, and what is to be told of how they were found.
 
     ``groups``: whether names of inodes with several are candidates.
@@ -44,4 +44,4 @@ def search(
         except NotStackedError as error:
             if error.told:
                 told = f"; all compared ({error})"
-    return candidates(everywhere, tally, jobs).root, told
+    return candidates(everywhere, tally, jobs), told

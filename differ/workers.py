@@ -53,7 +53,6 @@ def candidates(finder: Callable[[Tally], Finder], tally: Tally, jobs: int) -> Ca
         stack += alone.look(stack.pop())
     found.add(alone.take())
     alone.close()
-    found.settle()
     return found
 
 
