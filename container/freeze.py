@@ -34,6 +34,11 @@ INSTEAD = {"logging": "silence.py"}
 # What is imported inside functions, and what for.
 LAZY = {
     "_sha256": "--digest",
+    "differ.ignore": "--ignore",
+    "differ.overlay": "between overlay mounts",
+    "differ.verify": "--verify",
+    "differ.writers.output": "OUT, and the file of --report",
+    "differ.writers.report": "lists and --report",
     "binascii": "--report, of names and values that are not UTF-8",
     "fnmatch": "--xattr-exclude",
     "gc": "the frontend does without",

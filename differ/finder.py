@@ -13,7 +13,7 @@ from stat import S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, S_ISDIR
 from . import linux
 from .candidates import Found
 from .compare import counted
-from .content import Comparer
+from .content import Comparer, is_unchanged
 from .scan import seek
 
 TYPE_CHECKING = False
@@ -90,7 +90,11 @@ class Finder:
         try:
             right = linux.open_file(name, self._upper.fd)
             try:
-                return self._comparer.equal(left, right, start, end, sparse=False)
+                facts = os.fstat(left), os.fstat(right)
+                equal = self._comparer.equal(left, right, start, end, sparse=False)
+                if is_unchanged(left, facts[0]) and is_unchanged(right, facts[1]):
+                    return equal
+                return None
             finally:
                 os.close(right)
         finally:
@@ -246,7 +250,8 @@ class Finder:
                     continue
                 if size:
                     equal = comparer.equal(left, right, 0, size, sparse)
-                    if equal is None:
+                    # Whoever looks again sees what it has become, or says that it changes.
+                    if equal is None or not (is_unchanged(left, lower) and is_unchanged(right, upper)):
                         here.names.append(name)
                     elif not equal:
                         here.unequal.append(name)

@@ -9,14 +9,14 @@ from __future__ import annotations
 import os
 from stat import S_ISREG
 
-from .candidates import CandidateTree
+from . import linux
 from .compare import PROFILES
 from .content import Comparer, sha256
 from .model import ChangeKind, DifferError, Losses, Tally, os_reason, printable
 from .plan import Plan
 from .progress import Progress, size
 from .scan import SCRATCH, DiskTree, EmptyTree, is_not_private
-from .search import search
+from .search import comparer, search
 from .whiteout import STYLES
 
 TYPE_CHECKING = False
@@ -25,10 +25,8 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     from .apply import MergedTree
-    from .compare import Profile
-    from .model import Change, Entry, Stat, Tree
+    from .model import Change, Entry, Tree
     from .options import Options
-    from .plan import SameContent
     from .whiteout import Style
     from .writers.directory import DirectoryWriter
     from .writers.output import Output, OutputFile
@@ -80,7 +78,6 @@ class _Session:
         self.writer: DirectoryWriter | None = None
         self.output: Output | None = None
         self.report: OutputFile | None = None
-        self.proven = ""
         self.progress = self.show(self.tally)
         if options.verbose:
             self.losses.told = self._tell_loss
@@ -178,7 +175,22 @@ def _run(body: Callable[[_Session, Options], int], options: Options, console: Co
         session.close(failed)
 
 
+def _load(options: Options) -> None:
+    """Import what this run will use, while there are descriptors for it."""
+    uses = {
+        "writers.output": options.out is not None,
+        "writers.report": options.out is None or options.verbose or options.report is not None,
+        "verify": options.verify,
+        "ignore": bool(options.ignore),
+        "overlay": options.overlay == "auto" and linux.has_overlays(),
+    }
+    for name, is_used in uses.items():
+        if is_used:
+            __import__(f"{__package__}.{name}")
+
+
 def _diff(session: _Session, options: Options) -> int:
+    _load(options)
     # What is only told is told whole; what is written must suit those who read it.
     style = STYLES[options.whiteout or ("none" if options.out is None else "oci")]
     profile = PROFILES[options.compare]
@@ -191,9 +203,18 @@ def _diff(session: _Session, options: Options) -> int:
     report = _report_sink(session, inputs)
     writer = None if options.out is None else _writer(session, session.reader(upper), inputs, style)
     digests = _digests(session.reader(lower), session.reader(upper)) if options.digest else None
+    left, right, proven = search(
+        *seen(lower, upper),
+        profile,
+        groups=profile.links or style.whole_groups,
+        overlay=options.overlay == "auto",
+        tally=tally,
+        jobs=options.jobs,
+    )
     plan = Plan(
-        *_looked_for(session, *seen(lower, upper), profile, style),
-        _comparer(tally),
+        left,
+        right,
+        comparer(tally),
         profile,
         style,
         tally,
@@ -225,7 +246,7 @@ def _diff(session: _Session, options: Options) -> int:
         session.report.publish()
     session.warn_of_losses()
     if not options.quiet:
-        session.say(_summary(counts, tally) + session.proven + ("; proved" if proved else ""))
+        session.say(_summary(counts, tally) + proven + ("; proved" if proved else ""))
     if proved is False or (options.exit_code and any(counts.values())):
         return DIFFERS
     return DONE
@@ -239,38 +260,6 @@ def _seen(ignored: list[str]) -> Callable[[Tree, Tree], tuple[Tree, Tree]]:
 
     patterns = Patterns(ignored)
     return lambda left, right: IgnoringTree.pair(left, right, patterns)
-
-
-def _looked_for(
-    session: _Session, lower: Tree, upper: Tree, profile: Profile, style: Style
-) -> tuple[Tree, Tree]:
-    """The trees with what may differ; as they are where that is every name."""
-    if not isinstance(lower, DiskTree) or not isinstance(upper, DiskTree):
-        return lower, upper
-    found, session.proven = search(
-        lower,
-        upper,
-        profile,
-        groups=profile.links or style.whole_groups,
-        overlay=session.options.overlay == "auto",
-        tally=session.tally,
-        jobs=session.options.jobs,
-    )
-    if found.root is None:
-        return lower, upper
-    return CandidateTree(lower, found), CandidateTree(upper, found)
-
-
-def _comparer(tally: Tally) -> SameContent:
-    """What compares the bytes of two files that the search has not compared yet."""
-    same = Comparer(tally).same
-
-    def compare(lower: Tree, upper: Tree, name: bytes, lower_stat: Stat, upper_stat: Stat) -> bool:
-        if isinstance(upper, CandidateTree) and upper.is_unequal(name):
-            return False
-        return same(lower, upper, name, lower_stat, upper_stat)
-
-    return compare
 
 
 def _inputs(*trees: DiskTree | EmptyTree) -> list[tuple[int, bytes]]:

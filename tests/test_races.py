@@ -19,6 +19,8 @@ from .conftest import RunDiffer, needs_root
 from .trees import read_tree
 
 DATA = b"1" * 300_000  # more than one read, so that a change can come between two
+PLAIN = ("--ignore", "no/such/name")
+"""With a pattern, which takes nothing, every name is looked at by the plan and by nobody before."""
 CHANGED = "changed while it was read; run again when nothing writes to the tree"
 VANISHED = "vanished or was replaced while the tree was read; run again when nothing writes to it"
 
@@ -72,6 +74,20 @@ class Race:
         assert self.happened, "the moment never came"
         assert (status, text, err) == (2, "", f"differ: {path}: {reason}\n")
         assert sorted(os.listdir(self.place)) == ["lower", "outside", "upper"]
+
+    def settles(self) -> None:
+        """The run fails, or has the difference to what the tree has become."""
+        status, text, err = self.run_differ(self.lower, self.upper, self.out)
+        self._monkeypatch.undo()
+        assert self.happened, "the moment never came"
+        if status:
+            assert (status, text, err.count("\n")) == (2, "", 1), err
+            assert err.endswith((f": {CHANGED}\n", f": {VANISHED}\n"))
+            assert not self.out.exists()
+            return
+        again = self.place / "again"
+        assert self.run_differ(self.lower, self.upper, again)[0] == 0
+        assert read_tree(self.out)[1:] == read_tree(again)[1:]
 
     def succeeds(self, *options: str) -> None:
         status, _, err = self.run_differ(*options, self.lower, self.upper, self.out)
@@ -141,7 +157,16 @@ def test_a_file_changes_while_it_is_compared(race: Race, change: str, side: str)
     victim = race.place / side / "d/victim"
     # Two reads for each block: this one comes when the second is read.
     race.before("preadv", lambda: OPEN_FILE[change](victim), always, skip=2)
-    race.fails(victim, CHANGED)
+    race.fails(victim, CHANGED, *PLAIN)
+
+
+@pytest.mark.parametrize("side", ["lower", "upper"])
+@pytest.mark.parametrize("change", OPEN_FILE)
+def test_a_file_changes_while_the_search_compares_it(race: Race, change: str, side: str) -> None:
+    race.put(race.lower / "d/victim")
+    victim = race.place / side / "d/victim"
+    race.before("preadv", lambda: OPEN_FILE[change](victim), always, skip=2)
+    race.settles()
 
 
 def test_a_file_vanishes_while_it_is_copied(race: Race) -> None:
@@ -197,7 +222,15 @@ def test_a_name_changes_before_it_is_opened_for_comparison(race: Race, change: s
     race.put(race.lower / "d/victim")
     # Lower's file is opened first.
     race.before("open", lambda: act(race), named(b"victim"), skip=1)
-    race.fails(race.victim, reason)
+    race.fails(race.victim, reason, *PLAIN)
+
+
+@pytest.mark.parametrize("change", NAME)
+def test_a_name_changes_before_the_search_opens_it(race: Race, change: str) -> None:
+    act, _ = NAME[change]
+    race.put(race.lower / "d/victim")
+    race.before("open", lambda: act(race), named(b"victim"), skip=1)
+    race.settles()
 
 
 @needs_root
@@ -212,7 +245,7 @@ def test_a_file_becomes_a_device(race: Race) -> None:
 
 def test_a_name_vanishes_after_it_was_listed(race: Race) -> None:
     race.before("stat", race.victim.unlink, named(b"victim"))
-    race.fails(race.victim, VANISHED)
+    race.fails(race.victim, VANISHED, *PLAIN)
 
 
 def test_a_name_vanishes_before_its_attributes_are_read(race: Race) -> None:
@@ -279,7 +312,7 @@ def test_a_directory_changes_before_it_is_entered(
         return path == b"d" and dir_fd is not None and os.fstat(dir_fd).st_ino == is_upper
 
     race.before("open", lambda: DIRECTORY[change](race), enters, skip=skip)
-    status, text, err = race.run_differ(race.lower, race.upper, race.out)
+    status, text, err = race.run_differ(*PLAIN, race.lower, race.upper, race.out)
     monkeypatch.undo()
     assert race.happened
     assert (status, text, err.count("\n")) == (2, "", 1)
@@ -287,6 +320,25 @@ def test_a_directory_changes_before_it_is_entered(
     assert err.startswith(f"differ: {race.upper}/d")
     assert err.endswith(f": {VANISHED}\n")
     assert not race.out.exists()
+    assert secret not in opened
+
+
+@pytest.mark.parametrize("change", DIRECTORY)
+def test_a_directory_changes_before_the_search_enters_it(
+    race: Race, change: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[object] = []
+    real = os.scandir
+    monkeypatch.setattr(os, "scandir", lambda path: opened.append(os.stat(path).st_ino) or real(path))
+    secret = os.stat(race.outside).st_ino
+    race.put(race.lower / "d/victim")
+    is_upper = os.stat(race.upper).st_ino
+
+    def enters(path: bytes, flags: int, *_: object, dir_fd: int | None = None, **__: object) -> bool:
+        return path == b"d" and dir_fd is not None and os.fstat(dir_fd).st_ino == is_upper
+
+    race.before("open", lambda: DIRECTORY[change](race), enters)
+    race.settles()
     assert secret not in opened
 
 

@@ -309,3 +309,34 @@ def test_thirty_differences_take_as_many_questions_as_one(docker: Docker) -> Non
     log = docker.build(SYNTAX + many(60, 30))
     questions = {line for line in log.splitlines() if "each a..b" in line}
     assert len(questions) == (1 if docker.name == "docker20" else 2), questions
+
+
+PROVEN = """\
+FROM base AS low
+RUN inside do add
+FROM low AS work
+RUN inside do change && inside do remove
+FROM scratch
+COPY --from=low..work / /one/
+COPY --from=base..work / /two/
+COPY --from=base..low / /three/
+"""
+
+
+def test_what_the_mounts_prove_is_not_read(docker: Docker) -> None:
+    """A stage on top of another is an overlay mount with more layers on every engine."""
+    log = docker.build(f"{SYNTAX}{PROVEN}", args={"DIFFER_FALLBACK": "1"}, no_cache=True)
+    told = [line for line in log.splitlines() if "differ: " in line]
+    assert len(told) == 3
+    for line in told:
+        assert "0 B compared" in line
+        assert "directories read, the others untouched (overlay inode" in line
+
+
+def test_what_the_mounts_do_not_prove_is_compared_and_told(docker: Docker) -> None:
+    dockerfile = (
+        "FROM base AS one\nRUN inside do add\nFROM scratch AS two\nCOPY --from=one / /\nFROM one..two\n"
+    )
+    log = docker.build(f"{SYNTAX}{dockerfile}", args={"DIFFER_FALLBACK": "1"}, no_cache=True)
+    (told,) = [line for line in log.splitlines() if "differ: " in line]
+    assert "; all compared (" in told
