@@ -27,6 +27,9 @@ REFUSED: dict[str, tuple[str, int, int, str]] = {
     ),
     "no empty stage": ("FROM x AS scratch\nFROM a..b\n", 2, 2, "a stage is called scratch"),
     "no name of an image": ('FROM x\nCOPY --from="a b..c" / /\n', 2, 2, "a b is neither a stage nor"),
+    "capitals": ("FROM x\nCOPY --from=x..UP / /\n", 2, 2, "UP is neither a stage nor"),
+    "two tags": ("FROM x\nCOPY --from=x..a:b:c / /\n", 2, 2, "a:b:c is neither a stage nor"),
+    "a short digest": ("FROM x\nCOPY --from=x..a@sha256:12 / /\n", 2, 2, "a@sha256:12 is neither"),
     "a comma": ("FROM x\nCOPY --from=a,ro..c / /\n", 2, 2, "a,ro is neither a stage nor"),
 }
 
@@ -123,3 +126,15 @@ def test_patterns_with_escapes(word: str, result: str) -> None:
 def test_words_that_are_refused(word: str, why: str) -> None:
     with pytest.raises(WordError, match=why):
         expand(word, {"A": "y"} if len(word) < 99 else {}, "\\")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("a", "a:1", "a.b_c-d__e", "a/b/c:T_1.x-y", "host.example:5000/a/b", "localhost/a", "[::1]:5000/a"),
+        f"a@sha256:{'0' * 64}",
+        f"h:1/a:1@sha256:{'f' * 64}",
+    ],
+)
+def test_names_of_images(name: str) -> None:
+    assert f"COPY --from={name} / /upper/" in written(f"FROM x\nCOPY --from=x..{name} / /\n", "copy")

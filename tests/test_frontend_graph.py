@@ -386,3 +386,13 @@ def test_files_and_lines_are_restored_as_they_are_loaded() -> None:
     assert out["source"]["infos"] == [{**INFO, "data": b"the user's"}]
     (location,) = out["source"]["locations"][head]["locations"]
     assert location["ranges"] == [{"start": {"line": 4}, "end": {"line": 4}}]
+
+
+def test_a_group_s_name_is_changed_too() -> None:
+    """A COPY --link is shown by it."""
+    made = Made()
+    digest = made.add(source("docker-image://a"))
+    made.metadata[digest] = {"progress_group": {"id": "i", "name": "COPY --link x", "weak": True}}
+    loaded = graph()
+    out = loaded.definition(loaded.load(made.of(digest)), str.upper)
+    assert out["metadata"][digest] == {"progress_group": {"id": "i", "name": "COPY --LINK X", "weak": True}}

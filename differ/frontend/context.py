@@ -9,7 +9,7 @@ import json
 import re
 
 from .calls import UNIMPLEMENTED, CallError
-from .graph import Inputs, definition_of, files, head_of
+from .graph import Graph, Inputs, Substitute, definition_of, files, head_of
 from .messages import EMPTY
 
 TYPE_CHECKING = False
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from .bridge import Bridge
+    from .graph import Make
     from .protobuf import Value
 
 CONTEXTS = "moby.buildkit.frontend.contexts"
@@ -24,6 +25,7 @@ CONTEXTS = "moby.buildkit.frontend.contexts"
 _HTTP = re.compile(r"https?://")
 _GIT = re.compile(r"git://|git@|ssh://|github\.com/|https?://.*\.git(?:[#?].*)?$")
 _KEEP_GIT_DIR = "build-arg:BUILDKIT_CONTEXT_KEEP_GIT_DIR"
+_GIT_DIR = "git.keepgitdir"
 _FILE = "context"
 _HEADER = 512  # bytes of a tar's first block
 _REMOTE = "differ-remote"
@@ -196,7 +198,32 @@ def _git(bridge: Bridge, address: str, options: Mapping[str, str]) -> Value:
             raise
         return _plain_git(address, options)
     definition: Value = result.get("ref", {}).get("definition", {})
-    return definition
+    return definition if _keeps_git_dir(options) else _without_git_dir(definition)
+
+
+def _keeps_git_dir(options: Mapping[str, str]) -> bool:
+    return options.get(_KEEP_GIT_DIR, "").lower() in ("1", "t", "true")
+
+
+def _without_git_dir(definition: Value) -> Value:
+    """A repository as a build context has it: as a named context it has the directory .git as well."""
+    graph = Graph(lambda info, ranges: (info, ranges))
+    head = graph.load(definition)
+    substitutes = {}
+    for digest in graph.vertices(head):
+        op = graph.op(digest)
+        attrs = op.get("source", {}).get("attrs", {})
+        if _GIT_DIR in attrs:
+            attrs = {key: value for key, value in attrs.items() if key != _GIT_DIR}
+            made = {**op, "source": {**op["source"], "attrs": attrs}}
+            substitutes[digest] = Substitute([], _instead(made, definition["metadata"].get(digest, {})))
+    if not substitutes:
+        return definition
+    return graph.definition(graph.replace(head, substitutes), lambda text: text)
+
+
+def _instead(op: Value, metadata: Value) -> Make:
+    return lambda _: (op, metadata, [])
 
 
 def _plain_git(address: str, options: Mapping[str, str]) -> Value:
@@ -214,8 +241,8 @@ def _plain_git(address: str, options: Mapping[str, str]) -> Value:
         "git.fullurl": full,
     }
     caps = {"source.git": True, "source.git.fullurl": True}
-    if options.get(_KEEP_GIT_DIR, "").lower() in ("1", "t", "true"):
-        attrs["git.keepgitdir"] = "true"
+    if _keeps_git_dir(options):
+        attrs[_GIT_DIR] = "true"
         caps["source.git.keepgitdir"] = True
     if remote.startswith(("git@", "ssh://")):
         attrs["git.mountsshsock"] = "default"

@@ -221,9 +221,12 @@ def _input(edge: Edge) -> Value:
 
 def _renamed(metadata: Value, rename: Callable[[str], str]) -> Value:
     description: dict[str, str] = metadata.get("description", {})
-    if not description:
-        return metadata
-    return {**metadata, "description": {key: rename(text) for key, text in description.items()}}
+    group: Value = metadata.get("progress_group", {})
+    if description:
+        metadata = {**metadata, "description": {key: rename(text) for key, text in description.items()}}
+    if "name" in group:
+        metadata = {**metadata, "progress_group": {**group, "name": rename(group["name"])}}
+    return metadata
 
 
 class Inputs:

@@ -68,7 +68,13 @@ OP = Message(
     constraints=Field(11, Message()),
 )
 
-OP_METADATA = Message(ignore_cache=Field(1, BOOL), description=Field(2, Map(TEXT)), caps=Field(5, Map(BOOL)))
+_PROGRESS_GROUP = Message(id=Field(1, TEXT), name=Field(2, TEXT), weak=Field(3, BOOL))
+OP_METADATA = Message(
+    ignore_cache=Field(1, BOOL),
+    description=Field(2, Map(TEXT)),
+    caps=Field(5, Map(BOOL)),
+    progress_group=Field(6, _PROGRESS_GROUP),
+)
 _POSITION = Message(line=Field(1, INT), character=Field(2, INT))
 RANGE = Message(start=Field(1, _POSITION), end=Field(2, _POSITION))
 _LOCATION = Message(source_index=Field(1, INT), ranges=_many(2, RANGE))

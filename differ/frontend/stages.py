@@ -15,7 +15,12 @@ if TYPE_CHECKING:
     from .syntax import Dockerfile, Reference
 
 
-_IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@+-]*")
+# The grammar of distribution/reference, but for what it says of the lengths of parts.
+_PATH = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+_IMAGE = re.compile(
+    rf"(?:(?:\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+)(?::[0-9]+)?/)?{_PATH}(?:/{_PATH})*"
+    r"(?::[A-Za-z0-9_][A-Za-z0-9_.-]*)?(?:@[A-Za-z][A-Za-z0-9._+-]*:[0-9a-fA-F]{32,})?"
+)
 
 
 class Side:

@@ -208,7 +208,8 @@ def test_remote_contexts(docker: Docker, tmp_path: Path) -> None:
     (work / "one").write_text(str(uuid.uuid4()))
     (work / "two").write_text("2\n")
     (work / "Dockerfile").write_text(
-        f"{SYNTAX}FROM scratch AS a\nCOPY one /\nFROM scratch AS b\nCOPY one two /\nFROM a..b\n"
+        f"{SYNTAX}FROM scratch AS a\nCOPY one /\nFROM scratch AS b\nCOPY one two /\nFROM a..b AS c\n"
+        "FROM scratch\nCOPY --from=c / /\nCOPY . /context/\n"
     )
     with tarfile.open(tmp_path / "context.tar.gz", "w:gz") as tar:
         for path in work.iterdir():
@@ -224,6 +225,7 @@ def test_remote_contexts(docker: Docker, tmp_path: Path) -> None:
             output = tmp_path / str(number)
             docker.docker("build", "--output", f"type=local,dest={output}", f"{address}/{place}")
             assert "two" in [path.name for path in output.iterdir()], place
+            assert {path.name for path in (output / "context").iterdir()} == {"one", "two", "Dockerfile"}
     if docker.name == "docker26-containerd":
         return  # this engine cannot load what its client sends, with any frontend
     # A context that the client sends can be had only once.
