@@ -222,7 +222,8 @@ class Finder:
         for name in names:
             left = right = -1
             try:
-                left, right = open_file(name, lower_fd), open_file(name, upper_fd)
+                left = open_file(name, lower_fd)
+                right = open_file(name, upper_fd)
                 lower, upper = fstat(left), fstat(right)
                 size = upper.st_size
                 if (

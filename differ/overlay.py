@@ -69,7 +69,7 @@ def _stacked(lower: DiskTree, upper: DiskTree) -> Stacked:
         raise NotStackedError("the mounts cannot be read", told=False) from None
     for tree in (lower, upper):
         if not _is_of_one(tree):
-            raise NotStackedError("the layers are not seen to be on one file system")
+            raise NotStackedError("the layers are not seen to be on one file system, or it is btrfs")
     return stack
 
 
@@ -92,24 +92,33 @@ def _layers(upper: DiskTree, stack: Stacked) -> list[int]:
 
 
 def _is_of_one(tree: DiskTree) -> bool:
-    """Whether a tree shows that all its layers are in one file system: only then have its files the device
-    of its directories, and these their own inode numbers and not such as the mount counts for them."""
+    """Whether a tree shows that all its layers are in one file system, without snapshots of each other.
+
+    Only then have its files the device of its directories, and these their own inode numbers and not such as the
+    mount counts for them.  On btrfs a layer may be a snapshot of another, whose inodes it shares; there no directory
+    has more than one link.
+    """
     looker = tree.again()
+    of_one = counts_links = False
     try:
         device = os.fstat(looker.fd).st_dev
         stack: list[list[bytes]] = [[]]
         for _ in range(_LOOKED_AT):
-            if not stack:
+            if not stack or (of_one and counts_links):
                 break
             parents = stack.pop()
             looker.seek(parents)
             for name in looker.names():
                 facts = looker.stat(name)
-                if not S_ISDIR(facts.st_mode):
-                    return facts.st_dev == device
-                stack.append([*parents, name])
+                if S_ISDIR(facts.st_mode):
+                    counts_links |= facts.st_nlink > 1
+                    stack.append([*parents, name])
+                elif facts.st_dev == device:
+                    of_one = True
+                else:
+                    return False
     except DifferError:
-        pass  # whoever looks at every name will say so
+        return False  # whoever looks at every name will say so
     finally:
         looker.close()
-    return False
+    return of_one and counts_links
