@@ -241,8 +241,7 @@ def test_the_readme_shows_what_its_dockerfile_does(
     builder.load("differ", runner_archive)
     out = tmp_path / "out"
     log = builder.build(dockerfile, output=f"type=local,dest={out}")
-    # How large a Debian is changes with each of its releases.
-    assert re.search(re.sub(r"\\ [0-9]+\\ MB", " [0-9]+ MB", re.escape(said)), log), log
+    assert said in log, log
     paths = [out, *sorted(out.rglob("*"))]
     assert [str(path.relative_to(tmp_path)) for path in paths] == found.split()
     # The one on the first screen installs a package: only what is below /usr gets into the new layer.
