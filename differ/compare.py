@@ -72,6 +72,12 @@ class Profile:
         self.links = links
         self.socket_removes = socket_removes
 
+    def reads(self, lower: Stat, upper: Stat) -> bool:
+        """Whether symbolic link targets and file content count for two entries."""
+        if self.bytes == "truncated":
+            return lower.st_mtime_ns % 1_000_000_000 == 0 and upper.st_mtime_ns % 1_000_000_000 == 0
+        return self.bytes == "always"
+
 
 PROFILES = {
     profile.name: profile
@@ -107,8 +113,7 @@ def differing(
     fields = _stat_fields(lower, upper)
     if fields and not all_fields:
         return tuple(fields)
-    truncated = lower.st_mtime_ns % 1_000_000_000 == 0 and upper.st_mtime_ns % 1_000_000_000 == 0
-    read = profile.bytes == "always" or (profile.bytes == "truncated" and truncated)
+    read = profile.reads(lower, upper)
     if S_ISLNK(mode) and (read or profile.targets_always):
         lower_target, upper_target = ask.targets(name)
         if lower_target != upper_target:
@@ -124,6 +129,18 @@ def differing(
         elif upper.st_size and not ask.same_content(name, lower, upper):
             fields.append(Field.CONTENT)
     return tuple(fields)
+
+
+def same_stat(lower: Stat, upper: Stat) -> bool:
+    """Whether two entries that are no devices have one type and all the facts that one ``lstat`` gives the same: that
+    there are no :func:`_stat_fields`, told without making a list of them."""
+    mode = upper.st_mode
+    return (
+        lower.st_mode == mode
+        and lower.st_uid == upper.st_uid
+        and lower.st_gid == upper.st_gid
+        and (S_ISDIR(mode) or (lower.st_size == upper.st_size and lower.st_mtime_ns == upper.st_mtime_ns))
+    )
 
 
 def _stat_fields(lower: Stat, upper: Stat) -> list[str]:

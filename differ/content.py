@@ -44,9 +44,18 @@ class Comparer:
         self._tally = tally
         self._pairs = [(size, _buffer(size), _buffer(size)) for size in (*_SMALL, _BLOCK)]
 
-    def same(self, lower: Tree, upper: Tree, name: bytes, lower_stat: Stat, upper_stat: Stat) -> bool:
+    def same(
+        self,
+        lower: Tree,
+        upper: Tree,
+        name: bytes,
+        lower_stat: Stat,
+        upper_stat: Stat,
+        part: tuple[int, int] | None = None,
+    ) -> bool:
         """Whether the regular file ``name``, of one size on both sides, holds the same bytes there.
 
+        ``part``: from which byte to which; None for all.
         Raises :class:`DifferError` when a file cannot be read or changes meanwhile.
         """
         left = lower.open(name, lower_stat)
@@ -54,7 +63,8 @@ class Comparer:
             right = upper.open(name, upper_stat)
             try:
                 sparse = is_sparse(lower_stat) or is_sparse(upper_stat)
-                same = self.equal(left, right, 0, upper_stat.st_size, sparse)
+                start, end = part or (0, upper_stat.st_size)
+                same = self.equal(left, right, start, end, sparse)
                 if not is_unchanged(left, lower_stat):
                     raise changed(lower.path(name))
                 if same is None or not is_unchanged(right, upper_stat):

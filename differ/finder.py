@@ -12,8 +12,9 @@ from stat import S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, S_ISDIR
 
 from . import linux
 from .candidates import Found
-from .compare import counted
-from .content import Comparer, is_unchanged
+from .compare import counted, one_inode, same_stat
+from .content import Comparer, is_sparse, is_unchanged
+from .model import DifferError
 from .scan import seek
 
 TYPE_CHECKING = False
@@ -29,24 +30,36 @@ AT_ONCE = 1024  # names whose facts are held
 _BIG = 64 * 1024 * 1024  # bytes of a file that are compared in one piece
 
 
-class Finder:
-    """Looks for candidates in one directory after the other.
+class Between:
+    """Two trees and what counts as a difference between them.
 
-    ``lower``, ``upper``: the trees; it moves in them as it likes.
-    ``profile``: what counts as a difference.
-    ``groups``: whether names of inodes with several are candidates.
+    ``lower``, ``upper``: the trees.
+    ``profile``: what is compared.
+    ``groups``: whether names of inodes with several are candidates whatever else is known of them.
+    """
+
+    __slots__ = ("groups", "lower", "profile", "upper")
+
+    def __init__(self, lower: DiskTree, upper: DiskTree, profile: Profile, *, groups: bool) -> None:
+        self.lower = lower
+        self.upper = upper
+        self.profile = profile
+        self.groups = groups
+
+
+class Finder:
+    """Looks for candidates in one directory after the other, with trees of its own.
+
+    ``between``: where.
     ``tally``: counts the names and bytes.
     """
 
-    def __init__(
-        self, lower: DiskTree, upper: DiskTree, profile: Profile, *, groups: bool, tally: Tally
-    ) -> None:
-        self._lower = lower
-        self._upper = upper
-        self._wanted = upper.wanted
-        self._avoided = upper.avoided
-        self._profile = profile
-        self._groups = groups
+    def __init__(self, between: Between, tally: Tally) -> None:
+        self._lower = between.lower.again()
+        self._upper = between.upper.again()
+        self._wanted = between.upper.wanted
+        self._profile = between.profile
+        self._groups = between.groups
         self._tally = tally
         self._comparer = Comparer(tally)
         self.found = Found()
@@ -69,36 +82,20 @@ class Finder:
             return []
         try:
             return self._directory(parents, start)
-        except (OSError, AvoidedError):
+        except (OSError, DifferError):
             # Who looks at every name finds out what it is.
             self.found.rows.append((parents[:-1], [], parents[-1:] or [b""], []))
             return []
 
     def _part(self, parents: list[bytes], name: bytes, start: int, end: int) -> None:
+        lower, upper = self._lower, self._upper
         try:
             self._seek(parents)
-            equal = self._equal(name, start, end)
-        except OSError:
-            equal = None
-        if equal is None:
+            facts = lower.stat(name), upper.stat(name)
+            if not self._comparer.same(lower, upper, name, *facts, (start, end)):
+                self.found.rows.append((parents, [], [], [name]))
+        except (OSError, DifferError):
             self.found.rows.append((parents, [name], [], []))
-        elif not equal:
-            self.found.rows.append((parents, [], [], [name]))
-
-    def _equal(self, name: bytes, start: int, end: int) -> bool | None:
-        left = linux.open_file(name, self._lower.fd)
-        try:
-            right = linux.open_file(name, self._upper.fd)
-            try:
-                facts = os.fstat(left), os.fstat(right)
-                equal = self._comparer.equal(left, right, start, end, sparse=False)
-                if is_unchanged(left, facts[0]) and is_unchanged(right, facts[1]):
-                    return equal
-                return None
-            finally:
-                os.close(right)
-        finally:
-            os.close(left)
 
     def _seek(self, parents: list[bytes]) -> None:
         seek(self._lower.descent, self._lower.descent.names, parents)
@@ -151,26 +148,22 @@ class Finder:
         alike = []
         for name, lower in zip(names, lowers):
             upper = lstat(name)
-            mode = upper.st_mode
-            kind = S_IFMT(mode)
+            kind = S_IFMT(upper.st_mode)
             if kind == S_IFDIR and S_ISDIR(lower.st_mode):
                 here.items.append(([*here.parents, name], b"", 0, 0))
-                self._check(lower, upper)
-                if lower.st_mode != mode or lower.st_uid != upper.st_uid or lower.st_gid != upper.st_gid:
+                self._lower.check_avoided(name, lower)
+                self._upper.check_avoided(name, upper)
+                if not same_stat(lower, upper):
                     here.names.append(name)
                     continue
             elif (
-                lower.st_mode != mode
-                or lower.st_size != upper.st_size
-                or lower.st_mtime_ns != upper.st_mtime_ns
-                or lower.st_uid != upper.st_uid
-                or lower.st_gid != upper.st_gid
+                not same_stat(lower, upper)
                 or (groups and (lower.st_nlink > 1 or upper.st_nlink > 1))
                 or (kind != S_IFREG and kind != S_IFLNK)
             ):
                 here.whole.append(name)
                 continue
-            if lower.st_ino == upper.st_ino and lower.st_dev == upper.st_dev:
+            if one_inode(lower, upper):
                 if kind == S_IFREG:
                     self.found.identical += upper.st_size
             else:
@@ -186,25 +179,22 @@ class Finder:
         os.fchdir(lower_fd)
         lowers = [list_xattrs(name) for name, _, _, _ in alike]
         profile = self._profile
+        unread = []
         for (name, kind, lower, upper), lower_xattrs, upper_xattrs in zip(alike, lowers, uppers):
             if (lower_xattrs or upper_xattrs) and not self._same_xattrs(name, lower_xattrs, upper_xattrs):
                 here.names.append(name)
                 continue
             if kind == S_IFDIR:
                 continue
-            read = profile.bytes == "always" or (
-                profile.bytes == "truncated" and not (lower.st_mtime_ns % 10**9 or upper.st_mtime_ns % 10**9)
-            )
+            read = profile.reads(lower, upper)
             if kind == S_IFLNK:
                 if (read or profile.targets_always) and os.readlink(name, dir_fd=lower_fd) != os.readlink(
                     name, dir_fd=upper_fd
                 ):
                     here.names.append(name)
             elif read and upper.st_size:
-                here.late.append(name)
-        if here.late:
-            late, here.late = here.late, []
-            self._by_descriptor(here, late)
+                unread.append(name)
+        self._by_descriptor(here, unread)
 
     def _same_xattrs(self, name: bytes, lower: list[str], upper: list[str]) -> bool:
         """Whether the attributes that count are the same, of those that are listed."""
@@ -227,24 +217,20 @@ class Finder:
                 lower, upper = fstat(left), fstat(right)
                 size = upper.st_size
                 if (
-                    lower.st_mode != upper.st_mode
-                    or lower.st_size != size
-                    or lower.st_mtime_ns != upper.st_mtime_ns
-                    or lower.st_uid != upper.st_uid
-                    or lower.st_gid != upper.st_gid
+                    not same_stat(lower, upper)
                     or S_IFMT(upper.st_mode) != S_IFREG
                     or (groups and (lower.st_nlink > 1 or upper.st_nlink > 1))
                 ):
                     here.whole.append(name)
                     continue
-                if lower.st_ino == upper.st_ino and lower.st_dev == upper.st_dev:
+                if one_inode(lower, upper):
                     found.identical += size
                     continue
                 lower_xattrs, upper_xattrs = list_xattrs(left), list_xattrs(right)
                 if (lower_xattrs or upper_xattrs) and not self._same_xattrs(name, lower_xattrs, upper_xattrs):
                     here.names.append(name)
                     continue
-                sparse = lower.st_blocks * 512 < size or upper.st_blocks * 512 < size
+                sparse = is_sparse(lower) or is_sparse(upper)
                 if size > _BIG and not sparse:
                     for start in range(0, size, _BIG):
                         here.items.append((here.parents, name, start, min(start + _BIG, size)))
@@ -264,20 +250,11 @@ class Finder:
                 if left >= 0:
                     close(left)
 
-    def _check(self, lower: Stat, upper: Stat) -> None:
-        avoided = self._avoided
-        if (upper.st_dev, upper.st_ino) in avoided or (lower.st_dev, lower.st_ino) in avoided:
-            raise AvoidedError
-
-
-class AvoidedError(Exception):
-    """A directory that is not to be entered: the walk says so."""
-
 
 class Here:
     """What was found in a directory."""
 
-    __slots__ = ("items", "late", "names", "parents", "unequal", "whole")
+    __slots__ = ("items", "names", "parents", "unequal", "whole")
 
     def __init__(self, parents: list[bytes]) -> None:
         self.parents = parents
@@ -285,4 +262,3 @@ class Here:
         self.whole: list[bytes] = []
         self.unequal: list[bytes] = []
         self.items: list[Item] = []
-        self.late: list[bytes] = []

@@ -16,9 +16,8 @@ from .untouched import UntouchedFinder
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .candidates import Item
-    from .compare import Profile
+    from .finder import Between
     from .model import Tally
-    from .scan import DiskTree
 
 _MARKS = ("overlay.opaque", "overlay.redirect")
 _NO_LAYERS = 1  # the beginning of an item below which the layers' own paths are no guide
@@ -31,18 +30,8 @@ class LayersFinder(UntouchedFinder):
     The rest is as for :class:`.untouched.UntouchedFinder`.
     """
 
-    def __init__(
-        self,
-        lower: DiskTree,
-        upper: DiskTree,
-        profile: Profile,
-        *,
-        groups: bool,
-        tally: Tally,
-        view: bool,
-        layers: list[int],
-    ) -> None:
-        super().__init__(lower, upper, profile, groups=groups, tally=tally, view=view)
+    def __init__(self, between: Between, tally: Tally, *, view: bool, layers: list[int]) -> None:
+        super().__init__(between, tally, view=view)
         self._layers = [Descent(os.dup(layer)) for layer in layers]
 
     def close(self) -> None:
@@ -56,19 +45,11 @@ class LayersFinder(UntouchedFinder):
             items = super()._directory(parents, start)
             return [(below, name, _NO_LAYERS, end) for below, name, _, end in items]
         here = Here(parents)
-        lower, upper = self._lower, self._upper
         names = set[bytes]()
         for layer in self._standing(parents):
             names.update(linux.list_names(layer.fd))
         for name in names:
-            before, after = lower.find(name), upper.find(name)
-            if before is not None and after is not None:
-                self._touched(here, name)
-            elif before is not None:
-                here.whole.append(name)
-                self._gone(parents, name)
-            elif after is not None:
-                here.whole.append(name)
+            self._touched(here, name, self._lower.find(name), self._upper.find(name))
         return self._seen(here, len(names))
 
     def _standing(self, parents: list[bytes]) -> list[Descent]:

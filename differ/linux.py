@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import errno
 import os
+from _signal import SIGKILL  # as in cli.py: the signal module makes enums
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 _CAP_SYS_ADMIN = 21
-_SIGKILL = 9  # without the import of signal
 _NO_XATTRS = (errno.EOPNOTSUPP, errno.ENOSYS)
 NOT_CARRIED = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS})
 """What the kernel answers when a fact cannot be set here at all: no privilege (a capability, a mount
@@ -91,16 +91,11 @@ def device_of(fd: int) -> tuple[int, int]:
 
 
 def mountinfo() -> bytes:
-    """The mounts that this process sees (proc(5)); raises ``OSError``."""
-    return _whole(b"/proc/self/mountinfo")
-
-
-def has_overlays() -> bool:
-    """Whether this process sees an overlay mount."""
+    """The mounts that this process sees (proc(5)); empty where there is no /proc."""
     try:
-        return b" - overlay " in mountinfo()
+        return _whole(b"/proc/self/mountinfo")
     except OSError:
-        return False
+        return b""
 
 
 def overlay_default(name: str) -> bytes | None:
@@ -243,10 +238,6 @@ def mode_without_acl(mode: int, acl: bytes) -> int:
     return mode & ~0o070 | (group & 0o7) << 3
 
 
-POLLIN = 1
-"""poll(2): there is something to read, or an end."""
-
-
 def packet_pipe() -> tuple[int, int]:
     """The ends of a pipe, to read and to write, in which neither waits and each write is read as one piece
     (pipe(2), O_DIRECT); raises ``OSError`` where there are none."""
@@ -261,7 +252,7 @@ def processors() -> int:
 def end_child(pid: int) -> None:
     """End a process that was forked, whatever it does, and wait for it."""
     try:
-        os.kill(pid, _SIGKILL)
+        os.kill(pid, SIGKILL)
     except ProcessLookupError:
         pass
     try:

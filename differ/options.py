@@ -13,7 +13,11 @@ from .compare import PROFILES
 from .model import DifferError
 from .whiteout import STYLES
 
-_MOST_JOBS = 256
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    Choices = tuple[str, ...] | range | None
+
+_JOBS = range(1, 257)
 OVERLAY = ("auto", "off")
 PROGRESS = ("auto", "plain", "none")
 
@@ -126,7 +130,7 @@ class UsageError(DifferError):
 
 
 _FLAGS = ("help", "quiet", "strict", "verbose", "version")
-_VALUES: dict[str, tuple[str, ...] | None] = {
+_VALUES: dict[str, Choices] = {
     "progress": PROGRESS,
     "whiteout": tuple(STYLES),
     "xattr-exclude": None,
@@ -138,10 +142,10 @@ class Grammar:
     """The options one command knows.
 
     ``flags``: those without a value.
-    ``values``: those with one, and the words it may be; None for any.
+    ``values``: those with one, and the words or the numbers it may be; None for any.
     """
 
-    def __init__(self, flags: tuple[str, ...], values: dict[str, tuple[str, ...] | None]) -> None:
+    def __init__(self, flags: tuple[str, ...], values: dict[str, Choices]) -> None:
         self.flags = flags
         self.values = values
 
@@ -149,7 +153,14 @@ class Grammar:
 _APPLY = Grammar(_FLAGS, _VALUES)
 _DIFF = Grammar(
     (*_FLAGS, "allow-wh-names", "digest", "exit-code", "verify"),
-    {**_VALUES, "compare": tuple(PROFILES), "ignore": None, "jobs": None, "overlay": OVERLAY, "report": None},
+    {
+        **_VALUES,
+        "compare": tuple(PROFILES),
+        "ignore": None,
+        "jobs": _JOBS,
+        "overlay": OVERLAY,
+        "report": None,
+    },
 )
 
 
@@ -241,14 +252,14 @@ def _set(grammar: Grammar, options: Options, name: str, value: str | None) -> No
     if value is None:
         raise UsageError(f"--{name} needs a value")
     choices = grammar.values[name]
+    attribute = name.replace("-", "_")
+    if isinstance(choices, range):
+        if not (value.isascii() and value.isdecimal() and int(value) in choices):
+            raise UsageError(f"--{name} {value!r}: a number from {choices[0]} to {choices[-1]}")
+        setattr(options, attribute, int(value))
+        return
     if choices is not None and value not in choices:
         raise UsageError(f"--{name} {value!r}: choose one of {', '.join(choices)}")
-    attribute = name.replace("-", "_")
-    if name == "jobs":
-        if not (value.isascii() and value.isdecimal() and 0 < int(value) <= _MOST_JOBS):
-            raise UsageError(f"--jobs {value!r}: a number from 1 to {_MOST_JOBS}")
-        options.jobs = int(value)
-        return
     if isinstance(getattr(options, attribute), list):
         getattr(options, attribute).append(value)
     else:

@@ -15,40 +15,37 @@ from .workers import candidates
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .candidates import Candidates
-    from .compare import Profile
-    from .finder import Finder
+    from .finder import Between, Finder
     from .model import Tally
     from .scan import DiskTree
 
 _LOOKED_AT = 200  # directories in which a file is looked for, as evidence
 
 
-def untouched(
-    lower: DiskTree, upper: DiskTree, profile: Profile, *, groups: bool, tally: Tally, jobs: int
-) -> tuple[Candidates, str]:
+def untouched(between: Between, mountinfo: bytes, tally: Tally, jobs: int) -> tuple[Candidates, str]:
     """The candidates where only those names are looked at that the mounts do not prove to be the same.
 
+    ``mountinfo``: the mounts.  The rest is as for :func:`.workers.candidates`.
     Raises :class:`.mounts.NotStackedError` if that cannot be told.
     """
-    stack = _stacked(lower, upper)
-    layers = _layers(upper, stack)
+    stack = _stacked(between, mountinfo)
+    layers = _layers(between.upper, stack)
 
     def by_layers(tally: Tally) -> Finder:
-        trees = lower.again(), upper.again()
-        return LayersFinder(*trees, profile, groups=groups, tally=tally, view=stack.view, layers=layers)
+        return LayersFinder(between, tally, view=stack.view, layers=layers)
 
     def by_number(tally: Tally) -> Finder:
-        return UntouchedFinder(lower.again(), upper.again(), profile, groups=groups, tally=tally, view=True)
+        return UntouchedFinder(between, tally, view=True)
 
     def by_facts(tally: Tally) -> Finder:
-        return UntouchedFinder(lower.again(), upper.again(), profile, groups=groups, tally=tally, view=False)
+        return UntouchedFinder(between, tally, view=False)
 
     ways = [(by_layers, "layers")] if layers else [(by_number, "inode numbers")] if stack.view else []
     try:
         for finder, how in [*ways, (by_facts, "inodes")]:
             found = candidates(finder, tally, jobs)
             # What became of one name of an inode changes what the others are, wherever they stand.
-            if found.root is not None and (found.is_whole() or not profile.links):
+            if found.root is not None and (found.is_whole() or not between.profile.links):
                 return (
                     found,
                     f"; {found.directories} directories read, the others untouched (overlay {how})",
@@ -58,18 +55,16 @@ def untouched(
     raise NotStackedError("a hard link has names in untouched directories")
 
 
-def _stacked(lower: DiskTree, upper: DiskTree) -> Stacked:
+def _stacked(between: Between, mountinfo: bytes) -> Stacked:
     """How the trees are stacked; raises :class:`.mounts.NotStackedError`."""
+    trees = between.lower, between.upper
     try:
-        below, above = (
-            Root(linux.path_of(tree.root_fd), linux.device_of(tree.root_fd)) for tree in (lower, upper)
-        )
-        stack = stacked(below, above, linux.mountinfo(), linux.overlay_default)
+        below, above = (Root(linux.path_of(tree.root_fd), linux.device_of(tree.root_fd)) for tree in trees)
     except OSError:
         raise NotStackedError("the mounts cannot be read", told=False) from None
-    for tree in (lower, upper):
-        if not _is_of_one(tree):
-            raise NotStackedError("the layers are not seen to be on one file system, or it is btrfs")
+    stack = stacked(below, above, mountinfo, linux.overlay_default)
+    if not all(map(_is_of_one, trees)):
+        raise NotStackedError("the layers are not seen to be on one file system, or it is btrfs")
     return stack
 
 

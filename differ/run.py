@@ -16,7 +16,7 @@ from .model import ChangeKind, DifferError, Losses, Tally, os_reason, printable
 from .plan import Plan
 from .progress import Progress, size
 from .scan import SCRATCH, DiskTree, EmptyTree, is_not_private
-from .search import comparer, search
+from .search import has_overlays, search
 from .whiteout import STYLES
 
 TYPE_CHECKING = False
@@ -175,14 +175,14 @@ def _run(body: Callable[[_Session, Options], int], options: Options, console: Co
         session.close(failed)
 
 
-def _load(options: Options) -> None:
+def _load(options: Options, mountinfo: bytes) -> None:
     """Import what this run will use, while there are descriptors for it."""
     uses = {
         "writers.output": options.out is not None,
         "writers.report": options.out is None or options.verbose or options.report is not None,
         "verify": options.verify,
         "ignore": bool(options.ignore),
-        "overlay": options.overlay == "auto" and linux.has_overlays(),
+        "overlay": has_overlays(mountinfo),
     }
     for name, is_used in uses.items():
         if is_used:
@@ -190,7 +190,8 @@ def _load(options: Options) -> None:
 
 
 def _diff(session: _Session, options: Options) -> int:
-    _load(options)
+    mountinfo = linux.mountinfo() if options.overlay == "auto" else b""
+    _load(options, mountinfo)
     # What is only told is told whole; what is written must suit those who read it.
     style = STYLES[options.whiteout or ("none" if options.out is None else "oci")]
     profile = PROFILES[options.compare]
@@ -203,18 +204,18 @@ def _diff(session: _Session, options: Options) -> int:
     report = _report_sink(session, inputs)
     writer = None if options.out is None else _writer(session, session.reader(upper), inputs, style)
     digests = _digests(session.reader(lower), session.reader(upper)) if options.digest else None
-    left, right, proven = search(
+    searched = search(
         *seen(lower, upper),
         profile,
         groups=profile.links or style.whole_groups,
-        overlay=options.overlay == "auto",
+        mountinfo=mountinfo,
         tally=tally,
         jobs=options.jobs,
     )
     plan = Plan(
-        left,
-        right,
-        comparer(tally),
+        searched.lower,
+        searched.upper,
+        searched.same_content,
         profile,
         style,
         tally,
@@ -246,7 +247,7 @@ def _diff(session: _Session, options: Options) -> int:
         session.report.publish()
     session.warn_of_losses()
     if not options.quiet:
-        session.say(_summary(counts, tally) + proven + ("; proved" if proved else ""))
+        session.say(_summary(counts, tally) + searched.told + ("; proved" if proved else ""))
     if proved is False or (options.exit_code and any(counts.values())):
         return DIFFERS
     return DONE

@@ -114,14 +114,14 @@ class DiskTree:
     ``root``: the directory, as the user named it; a symbolic link there is followed, nowhere else.
     ``wanted``: which extended attributes the tree has; by default all that are not private.
     ``fd``: a descriptor of the root, if it is open already; the tree owns it.
-    ``descent``: where it stands.  ``avoided``: see :meth:`avoid`.
+    ``descent``: where it stands.
     Raises :class:`DifferError` if there is no such directory.
     """
 
     def __init__(self, root: bytes, wanted: Callable[[str], bool] | None = None, fd: int = -1) -> None:
         self._root = root
         self.wanted = wanted if wanted is not None else is_not_private
-        self.avoided: dict[tuple[int, int], str] = {}
+        self._avoided: dict[tuple[int, int], str] = {}
         try:
             self.descent = Descent(fd if fd >= 0 else linux.open_root(root))
         except OSError as error:
@@ -134,7 +134,7 @@ class DiskTree:
         except OSError as error:
             raise DifferError(f"cannot be opened: {os_reason(error)}", self._root) from error
         tree = DiskTree(self._root, self.wanted, fd)
-        tree.avoided = self.avoided
+        tree._avoided = self._avoided
         return tree
 
     def avoid(self, fd: int, what: str) -> None:
@@ -142,7 +142,13 @@ class DiskTree:
 
         ``what``: what to call it.
         """
-        self.avoided[_inode(os.fstat(fd))] = what
+        self._avoided[_inode(os.fstat(fd))] = what
+
+    def check_avoided(self, name: bytes, facts: Stat) -> None:
+        """Raise :class:`DifferError` if the directory ``name`` in the current one is to be avoided."""
+        what = self._avoided.get(_inode(facts))
+        if what is not None:
+            raise DifferError(f"is {what}, seen through another mount", self.path(name))
 
     @property
     def root_fd(self) -> int:
@@ -188,9 +194,8 @@ class DiskTree:
 
     def enter(self, name: bytes, seen: Stat | None = None) -> None:
         """Step into the directory ``name``, which must still be the one that was ``seen``."""
-        what = self.avoided.get(_inode(seen)) if seen is not None else None
-        if what is not None:
-            raise DifferError(f"is {what}, seen through another mount", self.path(name))
+        if seen is not None:
+            self.check_avoided(name, seen)
         try:
             self.descent.enter(name, seen)
         except OSError as error:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from . import linux
 from .candidates import CandidateTree
 from .content import Comparer
-from .finder import Finder
+from .finder import Between, Finder
 from .scan import DiskTree
 from .workers import candidates
 
@@ -17,69 +16,62 @@ if TYPE_CHECKING:
     from .plan import SameContent
 
 
-def search(
-    lower: Tree,
-    upper: Tree,
-    profile: Profile,
-    *,
-    groups: bool,
-    overlay: bool,
-    tally: Tally,
-    jobs: int,
-) -> tuple[Tree, Tree, str]:
-    """The trees with what may differ, and what is to be told of how that was found.
+class Searched:
+    """What is left to be decided.
 
-    ``groups``: whether names of inodes with several may differ whatever else is known of them.
-    ``overlay``: whether what the mounts prove may be used.
-    ``jobs``: processes that may look; 0 for as many as is good.
-    Trees that are not directories as they are on disk are given back: there every name is looked at.
+    ``lower``, ``upper``: the trees with what may differ.
+    ``same_content``: compares the bytes of two files that the search has not compared yet.
+    ``told``: what is to be told of how that was found.
     """
-    if not isinstance(lower, DiskTree) or not isinstance(upper, DiskTree):
-        return lower, upper, ""
-    found, told = _found(lower, upper, profile, groups=groups, overlay=overlay, tally=tally, jobs=jobs)
-    if found.root is None:
-        return lower, upper, told
-    return CandidateTree(lower, found), CandidateTree(upper, found), told
+
+    __slots__ = ("lower", "same_content", "told", "upper")
+
+    def __init__(self, lower: Tree, upper: Tree, same_content: SameContent, told: str = "") -> None:
+        self.lower = lower
+        self.upper = upper
+        self.same_content = same_content
+        self.told = told
 
 
-def comparer(tally: Tally) -> SameContent:
-    """What compares the bytes of two files that the search has not compared yet.
+def search(
+    lower: Tree, upper: Tree, profile: Profile, *, groups: bool, mountinfo: bytes, tally: Tally, jobs: int
+) -> Searched:
+    """Look for what may differ.
 
-    ``tally``: counts the bytes.
+    ``profile``, ``groups``: as for :class:`.finder.Between`.
+    ``mountinfo``: the mounts whose proofs may be used; empty for none.
+    ``tally``, ``jobs``: as for :func:`.workers.candidates`.
+    In trees that are not directories as they are on disk every name is left.
     """
     same = Comparer(tally).same
+    if not isinstance(lower, DiskTree) or not isinstance(upper, DiskTree):
+        return Searched(lower, upper, same)
+    found, told = _found(Between(lower, upper, profile, groups=groups), mountinfo, tally, jobs)
+    if found.root is None:
+        return Searched(lower, upper, same, told)
+    left, right = CandidateTree(lower, found), CandidateTree(upper, found)
 
-    def compare(lower: Tree, upper: Tree, name: bytes, lower_stat: Stat, upper_stat: Stat) -> bool:
-        if isinstance(upper, CandidateTree) and upper.is_unequal(name):
-            return False
-        return same(lower, upper, name, lower_stat, upper_stat)
+    def same_content(lower: Tree, upper: Tree, name: bytes, lower_stat: Stat, upper_stat: Stat) -> bool:
+        return not right.is_unequal(name) and same(lower, upper, name, lower_stat, upper_stat)
 
-    return compare
+    return Searched(left, right, same_content, told)
 
 
-def _found(
-    lower: DiskTree,
-    upper: DiskTree,
-    profile: Profile,
-    *,
-    groups: bool,
-    overlay: bool,
-    tally: Tally,
-    jobs: int,
-) -> tuple[Candidates, str]:
+def has_overlays(mountinfo: bytes) -> bool:
+    """Whether there is any overlay mount."""
+    return b" - overlay " in mountinfo
+
+
+def _found(between: Between, mountinfo: bytes, tally: Tally, jobs: int) -> tuple[Candidates, str]:
     told = ""
-    if overlay and linux.has_overlays():
+    if has_overlays(mountinfo):
         # Not many trees are on overlay mounts.
         from .mounts import NotStackedError
         from .overlay import untouched
 
         try:
-            return untouched(lower, upper, profile, groups=groups, tally=tally, jobs=jobs)
+            return untouched(between, mountinfo, tally, jobs)
         except NotStackedError as error:
             if error.told:
                 told = f"; all compared ({error})"
-
-    def everywhere(tally: Tally) -> Finder:
-        return Finder(lower.again(), upper.again(), profile, groups=groups, tally=tally)
-
-    return candidates(everywhere, tally, jobs), told
+    return candidates(lambda tally: Finder(between, tally), tally, jobs), told

@@ -16,9 +16,8 @@ from .scan import seek
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .candidates import Item
-    from .compare import Profile
+    from .finder import Between
     from .model import Stat, Tally
-    from .scan import DiskTree
 
 
 class UntouchedFinder(Finder):
@@ -28,17 +27,8 @@ class UntouchedFinder(Finder):
     because what was copied to the top keeps the number of what was below.
     """
 
-    def __init__(
-        self,
-        lower: DiskTree,
-        upper: DiskTree,
-        profile: Profile,
-        *,
-        groups: bool,
-        tally: Tally,
-        view: bool,
-    ) -> None:
-        super().__init__(lower, upper, profile, groups=groups, tally=tally)
+    def __init__(self, between: Between, tally: Tally, *, view: bool) -> None:
+        super().__init__(between, tally)
         self._view = view
 
     def _directory(self, parents: list[bytes], start: int) -> list[Item]:
@@ -46,16 +36,14 @@ class UntouchedFinder(Finder):
         here = Here(parents)
         lower, upper = linux.list_inodes(self._lower.fd), linux.list_inodes(self._upper.fd)
         alike = [name for name, inode in upper.items() if lower.get(name) == inode]
-        other = [name for name, inode in upper.items() if lower.get(name, inode) != inode]
+        other = [name for name, inode in lower.items() if upper.get(name) != inode]
         if not self._view:
             for at in range(0, len(alike), AT_ONCE):
                 other += self._copied(here, alike[at : at + AT_ONCE])
         here.whole += [name for name in upper if name not in lower]
-        for name in [name for name in lower if name not in upper]:
-            here.whole.append(name)
-            self._gone(parents, name)
         for name in other:
-            self._touched(here, name)
+            after = self._upper.stat(name) if name in upper else None
+            self._touched(here, name, self._lower.stat(name), after)
         return self._seen(here, len(upper))
 
     def _copied(self, here: Here, names: list[bytes]) -> list[bytes]:
@@ -83,39 +71,36 @@ class UntouchedFinder(Finder):
                 self._note(lower, changed=False)
         return copied
 
-    def _touched(self, here: Here, name: bytes) -> None:
-        """Look at a name that is in an additional layer, and was in one before."""
-        lower = os.stat(name, dir_fd=self._lower.fd, follow_symlinks=False)
-        if not S_ISDIR(lower.st_mode):
-            here.whole.append(name)
-            self._note(lower, changed=True)
-        elif S_ISDIR(os.stat(name, dir_fd=self._upper.fd, follow_symlinks=False).st_mode):
+    def _touched(self, here: Here, name: bytes, lower: Stat | None, upper: Stat | None) -> None:
+        """Look at a name that an additional layer holds, or hides; the facts are None where it is absent."""
+        if lower is not None and upper is not None and S_ISDIR(lower.st_mode) and S_ISDIR(upper.st_mode):
             here.names.append(name)
             here.items.append(([*here.parents, name], b"", 0, 0))
-        else:
+            return
+        if lower is not None:
+            self._gone([*here.parents, name], lower)
+        if lower is not None or upper is not None:
             here.whole.append(name)
-            self._gone(here.parents, name)
 
     def _note(self, lower: Stat, changed: bool) -> None:
         """Note a name of an inode of LOWER that has more names."""
         if lower.st_nlink > 1:
             self.found.links.append((lower.st_ino, lower.st_nlink, changed))
 
-    def _gone(self, parents: list[bytes], name: bytes) -> None:
-        """Note the names of inodes with several that are gone with a name of LOWER."""
-        tree = self._lower
-        facts = os.stat(name, dir_fd=tree.fd, follow_symlinks=False)
+    def _gone(self, path: list[bytes], facts: Stat) -> None:
+        """Note the names of inodes with several that are gone with an entry of LOWER."""
         if not S_ISDIR(facts.st_mode):
             self._note(facts, changed=True)
             return
-        stack = [[*parents, name]]
+        tree = self._lower
+        stack = [path]
         while stack:
             above = stack.pop()
             seek(tree.descent, tree.descent.names, above)
-            for below in os.listdir(tree.fd):
-                facts = os.stat(below, dir_fd=tree.fd, follow_symlinks=False)
-                if S_ISDIR(facts.st_mode):
-                    stack.append([*above, os.fsencode(below)])
+            for name in tree.names():
+                below = tree.stat(name)
+                if S_ISDIR(below.st_mode):
+                    stack.append([*above, name])
                 else:
-                    self._note(facts, changed=True)
-        seek(tree.descent, tree.descent.names, parents)
+                    self._note(below, changed=True)
+        seek(tree.descent, tree.descent.names, path[:-1])

@@ -47,7 +47,7 @@ def candidates(finder: Callable[[Tally], Finder], tally: Tally, jobs: int) -> Ca
     while stack and (jobs == 1 or (tally.entries < names and tally.compared < compared)):
         stack += alone.look(stack.pop())
     if stack and jobs != 1:
-        # With one more than there are processors none of them waits for a disk.
+        # Two for each processor: while one waits for a disk the other works.
         stack = _share(finder, found, stack, tally, jobs or 2 * linux.processors())
     while stack:
         stack += alone.look(stack.pop())
@@ -61,8 +61,7 @@ def _share(
 ) -> list[Item]:
     """Let workers look at items and all that is below them; those that there are none for."""
     try:
-        import select  # not every Python has it inside
-
+        _poll()
         given, give = linux.packet_pipe()
     except (ImportError, OSError):
         return stack
@@ -80,12 +79,12 @@ def _share(
             if pid == 0:
                 try:
                     linux.close_all(alive, fd)
-                    _Work(len(workers), finder, given, give, answer, life, select.poll()).run()
+                    _Work(len(workers), finder, given, give, answer, life).run()
                 finally:
                     os._exit(1)
             os.close(answer)
             workers.append(_Worker(pid, fd))
-        return _gather(workers, found, stack, give, tally, select.poll()) if workers else stack
+        return _gather(workers, found, stack, give, tally) if workers else stack
     finally:
         linux.close_all(alive, life, given, give)
         for worker in workers:
@@ -126,12 +125,11 @@ class _Worker:
 
 
 def _gather(
-    workers: list[_Worker], found: Candidates, stack: list[Item], give: int, tally: Tally, poll: select.poll
+    workers: list[_Worker], found: Candidates, stack: list[Item], give: int, tally: Tally
 ) -> list[Item]:
     """Give items away and take answers until there is nothing more to do."""
     by_fd = {worker.fd: worker for worker in workers}
-    for fd in by_fd:
-        poll.register(fd, linux.POLLIN)
+    poll = _poll(*by_fd)
     left = []
     gave = done = 0
     while True:
@@ -168,6 +166,16 @@ def _gather(
         tally.tick()
 
 
+def _poll(*fds: int) -> select.poll:
+    """What waits until there is something to read, or an end; raises ImportError: not every Python has it inside."""
+    import select
+
+    poll = select.poll()
+    for fd in fds:
+        poll.register(fd, select.POLLIN)
+    return poll
+
+
 def _put(fd: int, packet: bytes) -> bool:
     """Put a packet into a pipe, if there is room."""
     try:
@@ -192,7 +200,6 @@ class _Work:
         give: int,
         answer: int,
         life: int,
-        poll: select.poll,
     ) -> None:
         self._number = number
         self._tally = Tally()
@@ -200,11 +207,9 @@ class _Work:
         self._given = given
         self._give = give
         self._answer = answer
-        self._poll = poll
+        self._poll = _poll(given, life)
         self._life = life
         self._gave = 0
-        poll.register(given, linux.POLLIN)
-        poll.register(life, linux.POLLIN)
 
     def run(self) -> NoReturn:
         """Work until there is no need for it any more."""
