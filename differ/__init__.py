@@ -17,11 +17,13 @@ disk        content.py           the bytes of regular files: compared, copied, h
             finder.py            candidates, found by looking at every name
             untouched.py         the same between overlay mounts, where most directories need no look
             layers.py            the same where the layers themselves can be reached
+            children.py          processes that are forked for a part of the work
             workers.py           the search on all processors
             overlay.py           which of these ways two overlay mounts allow
             search.py            the search, everywhere or between overlay mounts
             apply.py             the inverse: a tree with a directory of changes laid over it
             verify.py            the proof that two trees are equal, with rules of its own
+            writers/facts.py     what a written entry is given: owner, mode, attributes, time
             writers/directory.py changes written as a directory
             writers/output.py    the places results are written to, whole or not at all
             writers/report.py    changes told to people and to programs

@@ -217,6 +217,8 @@ class Losses:
         if self.strict:
             raise DifferError(f"cannot carry {kind}: {reason} (--strict is given)", path)
         count, first, first_reason = self.kinds.get(kind, (0, path, reason))
+        if path < first:  # things are not written in the order of names
+            first, first_reason = path, reason
         self.kinds[kind] = (count + 1, first, first_reason)
         self.told(kind, path, reason)
 

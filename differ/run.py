@@ -294,7 +294,8 @@ def _writer(
     if session.report is not None and session.report.place() == session.output.place():
         raise DifferError("is the report's path too; name another", out)
     session.avoid(session.output.root, "the output directory")
-    writer = DirectoryWriter(session.output.fd, out, source, style, session.losses, session.tally)
+    jobs = session.options.jobs
+    writer = DirectoryWriter(session.output.fd, out, source, style, session.losses, session.tally, jobs)
     session.writer = writer
     return writer
 

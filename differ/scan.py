@@ -254,6 +254,8 @@ class DiskTree:
 
 def seek(tree: Tree | Descent, standing: list[bytes], parents: list[bytes]) -> None:
     """Move a tree or a descent from the directory ``standing`` to the directory ``parents``."""
+    if standing == parents:
+        return
     up, down = steps(standing, parents)
     for _ in range(up):
         tree.leave()

@@ -13,6 +13,7 @@ import os
 
 from . import linux
 from .candidates import ROOT, Candidates, Found
+from .children import Child
 from .model import Tally
 
 TYPE_CHECKING = False
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from .candidates import Item
+    from .children import Tell
     from .finder import Finder
 
 _ALONE = 2000  # names that are looked at before it is worth to fork
@@ -29,7 +31,6 @@ _ALONE_BYTES = 32 * 1024 * 1024  # or bytes
 _PACKET = 4096  # bytes, the most that a pipe takes in one piece
 _ROWS = 200  # found rows that a worker keeps to itself
 _WAIT = 200  # ms between two looks at the clock
-_READ = 1 << 16  # bytes
 _NOBODY = -1  # who gives items that no worker gave
 
 
@@ -68,60 +69,25 @@ def _share(
     # Its end tells the workers that there is nothing more to do, or nobody more to do it for.
     life, alive = os.pipe()
     workers: list[_Worker] = []
+
+    def work(tell: Tell) -> None:
+        os.close(alive)
+        _Work(len(workers), finder, given, give, tell, life).run()
+
     try:
-        while len(workers) < jobs:
-            fd, answer = os.pipe()
-            try:
-                pid = os.fork()
-            except OSError:
-                linux.close_all(fd, answer)
-                break
-            if pid == 0:
-                try:
-                    linux.close_all(alive, fd)
-                    _Work(len(workers), finder, given, give, answer, life).run()
-                finally:
-                    os._exit(1)
-            os.close(answer)
-            workers.append(_Worker(pid, fd))
+        while len(workers) < jobs and _Worker.start(work, workers.append):
+            pass
         return _gather(workers, found, stack, give, tally) if workers else stack
     finally:
         linux.close_all(alive, life, given, give)
         for worker in workers:
-            linux.close_all(worker.fd)
-            linux.end_child(worker.pid)
+            worker.end()
 
 
-class _Worker:
-    """A process, as the parent sees it.
+class _Worker(Child):
+    """``gave``: how many items it has given away, as far as is known."""
 
-    ``pid``, ``fd``: of it, and of the pipe that it answers in.
-    ``data``: of an answer that is not whole yet.
-    ``gave``: how many items it has given away, as far as is known.
-    """
-
-    __slots__ = ("data", "fd", "gave", "pid")
-
-    def __init__(self, pid: int, fd: int) -> None:
-        self.pid = pid
-        self.fd = fd
-        self.data = bytearray()
-        self.gave = 0
-
-    def answers(self) -> list[bytes]:
-        """The answers that have come; raises EOFError if the process has ended."""
-        data = os.read(self.fd, _READ)
-        if not data:
-            raise EOFError
-        self.data += data
-        whole = []
-        while len(self.data) >= 4:
-            end = 4 + int.from_bytes(self.data[:4], "little")
-            if len(self.data) < end:
-                break
-            whole.append(bytes(self.data[4:end]))
-            del self.data[:end]
-        return whole
+    gave = 0
 
 
 def _gather(
@@ -152,7 +118,7 @@ def _gather(
                 # Something has ended it.  What it had not told is looked for by whoever looks at every name.
                 found.forget()
                 return []
-            for values, entries, compared, gave_now, ended in map(marshal.loads, answers):
+            for values, entries, compared, gave_now, ended in answers:
                 found.add(Found(*values))
                 tally.entries += entries
                 tally.compared += compared
@@ -188,7 +154,7 @@ class _Work:
     """What a worker does.
 
     ``number``: its place among the workers.
-    ``given``, ``give``: the ends of the shared pipe.  ``answer``: where answers go.
+    ``given``, ``give``: the ends of the shared pipe.  ``tell``: answers.
     ``life``: ends with the parent, or with its need for answers.
     """
 
@@ -198,7 +164,7 @@ class _Work:
         finder: Callable[[Tally], Finder],
         given: int,
         give: int,
-        answer: int,
+        tell: Tell,
         life: int,
     ) -> None:
         self._number = number
@@ -206,7 +172,7 @@ class _Work:
         self._finder = finder(self._tally)
         self._given = given
         self._give = give
-        self._answer = answer
+        self._answer = tell
         self._poll = _poll(given, life)
         self._life = life
         self._gave = 0
@@ -243,8 +209,5 @@ class _Work:
     def _tell(self, ended: list[tuple[int, int]]) -> None:
         """Answer with what was found, and which item has ended."""
         found, tally = self._finder.take(), self._tally
-        answer = marshal.dumps((found.values(), tally.entries, tally.compared, self._gave, ended))
+        self._answer((found.values(), tally.entries, tally.compared, self._gave, ended))
         tally.entries = tally.compared = 0
-        data = len(answer).to_bytes(4, "little") + answer
-        while data:
-            data = data[os.write(self._answer, data) :]

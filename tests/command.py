@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 REPOSITORY = Path(__file__).parent.parent
-MANY = 400  # changes: enough that a report of them does not fit into the smallest pipe
+MANY = 1500  # changes: enough that many are written before a report of them has been read
 
 
 PROGRAMS = os.environ.get("DIFFER_PROGRAMS") and os.path.abspath(os.environ["DIFFER_PROGRAMS"])

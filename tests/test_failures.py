@@ -23,6 +23,9 @@ from .trees import read_tree
 pytestmark = pytest.mark.cli
 
 
+SOME = 1100  # lines of a report, after which something has been written
+
+
 def wait_for_bytes(pipe: int, process: subprocess.Popen[str]) -> None:
     """Until the pipe holds something: as its writer has more than fits, it will stand still."""
     waiting = array.array("i", [0])
@@ -36,7 +39,7 @@ def wait_for_bytes(pipe: int, process: subprocess.Popen[str]) -> None:
 
 
 class Held:
-    """A run that stands still in the middle of writing, because nobody reads its report."""
+    """A run that stands still in the middle of writing, because nobody reads the rest of its report."""
 
     def __init__(self, trees: Trees, *words: object, **options: Any) -> None:
         fifo = trees.place / "fifo"
@@ -44,7 +47,15 @@ class Held:
         self.pipe = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
         fcntl.fcntl(self.pipe, fcntl.F_SETPIPE_SZ, 4096)
         self.process = differ("--report", fifo, *words, trees.lower, trees.upper, trees.out, **options)
+        lines = 0
+        while lines < SOME:
+            wait_for_bytes(self.pipe, self.process)
+            lines += os.read(self.pipe, 1 << 16).count(b"\n")
         wait_for_bytes(self.pipe, self.process)
+        end = time.monotonic() + 30
+        while len(written(trees)) <= 100:
+            assert time.monotonic() < end, "nothing is written"
+            time.sleep(0.005)
         fifo.unlink()
 
     def read(self) -> None:
@@ -90,7 +101,6 @@ def written(trees: Trees) -> list[Path]:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupted_run_leaves_nothing(held: Held, trees: Trees, number: signal.Signals) -> None:
     existing = trees.out.exists()
-    assert len(written(trees)) > 100
     held.process.send_signal(number)
     status, _, err = ended(held.process)
     assert status == 128 + number

@@ -53,7 +53,6 @@ def test_all_that_is_written_lies_in_a_private_directory(held: Held, trees: Tree
     facts = (trees.out / UNFINISHED).lstat()
     assert stat.S_ISDIR(facts.st_mode)
     assert (stat.S_IMODE(facts.st_mode), facts.st_uid) == (0o700, os.geteuid())
-    assert len(names(trees.out / UNFINISHED)) > 100
     held.read()
     status, _, err = ended(held.process)
     assert status == 0, err

@@ -1,49 +1,55 @@
 """Changes written as a directory.
 
-The order of the calls on each entry is that of semantics.md rule 3.11: owner, then mode, then
-attributes, because chown(2) takes setuid bits and capabilities away and an ACL rewrites the mode;
-times last.  ``user.`` attributes come first of all: setting one needs write permission, which the
-mode may withhold from an ordinary user.  A directory gets its own facts when it is left, so that
+Directories, whiteouts, and names of inodes with several are written at once and in order.  Everything else
+waits until there is much of it, and is then written together: by a process of its own, where there are
+processors for it.  A directory gets its own facts when all that it holds has been written, so that
 neither its times nor its default ACL know of what was written into it.
 """
 
 from __future__ import annotations
 
 import os
-from stat import S_IFMT, S_IMODE, S_ISBLK, S_ISCHR, S_ISDIR, S_ISLNK, S_ISREG
+import time
+from stat import S_IFMT, S_ISBLK, S_ISCHR, S_ISDIR, S_ISLNK, S_ISREG
 
 from .. import linux
 from ..apply import UNFINISHED
+from ..children import Child
 from ..content import Copier
 from ..model import ChangeKind, DifferError, os_reason
 from ..scan import Descent, seek, steps
-from ..whiteout import Marker
+from ..whiteout import PREFIX, Marker
+from .facts import FactsWriter, reopen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ..children import Tell
     from ..model import Change, Entry, Losses, Tally, Tree
     from ..whiteout import Style
+    from .facts import Again, Loss
 
-DEFAULT_ACL = "system.posix_acl_default"
-_ACCESS_ACL = "system.posix_acl_access"
 _LONGEST_NAME = 255  # bytes, NAME_MAX of every Linux file system that images are built on
 _OWNER_ALL = 0o700
-_SET_ID = 0o6000
-# Between these times (ns) no file system in use clamps what it is given: 1970 and 2038.
-_SAFE_TIMES = range(2**31 * 1_000_000_000)
-# Linux knows of no unit between this one and a nanosecond (NTFS and CIFS count in 100 ns).
-_COARSE = 100
+_MANY = 1000  # entries that are written together
+_MUCH = 32 * 1024 * 1024  # or bytes
+_TELL_EVERY = 0.2  # s between two answers of how much has been written
 
 
-class _Again:
-    """What a directory that was written before gets back when it is left once more."""
+class Batch:
+    """What is written together.
 
-    __slots__ = ("acl", "mode", "mtime_ns")
+    ``entries``: directory, name and facts of each that waits.
+    ``left``: the directories that have been left meanwhile, and what they are given after that.
+    ``lost``: what could not be carried.  ``size``: bytes of file content.
+    """
 
-    def __init__(self, mode: int, mtime_ns: int, acl: bytes | None) -> None:
-        self.mode = mode
-        self.mtime_ns = mtime_ns
-        self.acl = acl
+    __slots__ = ("entries", "left", "lost", "size")
+
+    def __init__(self) -> None:
+        self.entries: list[tuple[list[bytes], bytes, Entry]] = []
+        self.left: list[tuple[list[bytes], Entry | Again]] = []
+        self.lost: list[Loss] = []
+        self.size = 0
 
 
 class DirectoryWriter:
@@ -54,24 +60,36 @@ class DirectoryWriter:
     ``source``: UPPER, for the content of files; the writer moves in it as it likes.
     ``style``: how removals are written.
     ``losses``: told what cannot be carried.  ``tally``: counts the bytes written.
+    ``jobs``: processes that may write at a time, besides this one; 0 for as many as is good.
     """
 
     def __init__(
-        self, root: int, shown: bytes, source: Tree, style: Style, losses: Losses, tally: Tally
+        self,
+        root: int,
+        shown: bytes,
+        source: Tree,
+        style: Style,
+        losses: Losses,
+        tally: Tally,
+        jobs: int,
     ) -> None:
         self._shown = shown
         self._source = source
         self._style = style
         self._losses = losses
+        self._tally = tally
         self._copier = Copier(tally)
+        self._facts = FactsWriter(shown)
         self._descent = Descent(os.dup(root))
-        self._link_sources = Descent(os.dup(root))
+        self._elsewhere = Descent(os.dup(root))
         # What each open directory below the root is given when it is left.
-        self._pending: list[Entry | _Again] = []
+        self._pending: list[Entry | Again] = []
         self._not_made: set[bytes] = set()
-        # Some file systems cut times to whole seconds.  Until one has been seen not to, every time
-        # is read back.
-        self._fine_times = False
+        self._batch = Batch()
+        self._facts.lost = self._batch.lost
+        # Those that processes write, in their order.
+        self._given: list[tuple[Child, Batch]] = []
+        self._jobs = jobs
 
     def write(self, change: Change) -> None:
         """Write one change; the stream's contract (plan.py) says what has been written before.
@@ -86,7 +104,8 @@ class DirectoryWriter:
                 change.path,
             )
         try:
-            self._go(parents)
+            if parents != self._descent.names:
+                self._go(parents)
             if change.kind == ChangeKind.REMOVED:
                 self._remove(name, change.path)
             elif change.link is not None:
@@ -97,90 +116,94 @@ class DirectoryWriter:
             raise self._failed(error, change.path) from error
 
     def finish(self) -> None:
-        """Give the directories that are still open their facts.  Nothing may be written after."""
+        """Write what waits, and give the directories that are still open their facts.  Nothing may be
+        written after."""
         self._go([])
+        self._complete()
 
     def close(self) -> None:
-        """Give back the descriptors."""
+        """End what still writes, and give back the descriptors."""
+        for child, _ in self._given:
+            child.end()
         self._descent.close()
-        self._link_sources.close()
+        self._elsewhere.close()
 
     def _failed(self, error: OSError, path: bytes) -> DifferError:
         return DifferError(f"cannot be written: {os_reason(error)}", self._shown + b"/" + path)
 
+    # ------------------------------------------------------------ at once
+
     def _go(self, parents: list[bytes]) -> None:
         up, down = steps(self._descent.names, parents)
         for _ in range(up):
+            names = [*self._descent.names]
+            self._batch.left.append((names, self._pending.pop()))
             try:
-                self._settle_directory(self._descent.fd, self._pending.pop())
                 self._descent.leave()
             except OSError as error:
-                raise self._failed(error, b"/".join(self._descent.names)) from error
+                raise self._failed(error, b"/".join(names)) from error
+        if down:
+            # A directory that has been left may still be waiting for its facts.
+            self._complete()
         for name in down:
             self._descent.enter(name)
-            self._pending.append(self._reopen(self._descent.fd))
-
-    def _reopen(self, fd: int) -> _Again:
-        """Make a directory that has its facts ready to be written into once more."""
-        facts = os.fstat(fd)
-        mode = S_IMODE(facts.st_mode)
-        if mode & _OWNER_ALL != _OWNER_ALL:
-            os.fchmod(fd, mode | _OWNER_ALL)
-        return _Again(mode, facts.st_mtime_ns, linux.remove_xattr(fd, DEFAULT_ACL))
-
-    def _settle_directory(self, fd: int, pending: Entry | _Again) -> None:
-        if isinstance(pending, _Again):
-            os.fchmod(fd, pending.mode)
-            if pending.acl is not None:
-                linux.write_xattr_fd(fd, DEFAULT_ACL, pending.acl)
-            os.utime(fd, ns=(pending.mtime_ns, pending.mtime_ns))
-        else:
-            self._settle(fd, pending, b"/".join(self._descent.names))
+            self._pending.append(reopen(self._descent.fd))
 
     def _create(self, parents: list[bytes], name: bytes, path: bytes, entry: Entry) -> None:
-        mode = entry.stat.st_mode
-        dir_fd = self._descent.fd
-        if S_ISDIR(mode):
-            os.mkdir(name, _OWNER_ALL, dir_fd=dir_fd)
+        facts = entry.stat
+        if S_ISDIR(facts.st_mode):
+            os.mkdir(name, _OWNER_ALL, dir_fd=self._descent.fd)
             self._descent.enter(name)
             self._pending.append(entry)
-        elif S_ISREG(mode):
+        elif facts.st_nlink > 1 or name.startswith(PREFIX):
+            # Other names are linked to it; or it is where a whiteout may be wanted, and an error is.
+            self._make(self._descent.fd, parents, name, entry)
+        else:
+            batch = self._batch
+            batch.entries.append((parents, name, entry))
+            if S_ISREG(facts.st_mode):
+                batch.size += facts.st_size
+            if len(batch.entries) >= _MANY or batch.size >= _MUCH:
+                self._hand_on()
+
+    def _make(self, dir_fd: int, parents: list[bytes], name: bytes, entry: Entry) -> None:
+        """Make what is no directory."""
+        facts = entry.stat
+        path = b"/".join([*parents, name])
+        if S_ISREG(facts.st_mode):
             self._source.seek(parents)
-            source = self._source.open(name, entry.stat)
+            source = self._source.open(name, facts)
             try:
                 target = linux.create_file(name, dir_fd)
                 try:
-                    self._copier.copy(source, target, entry.stat, self._source.path(name))
-                    self._settle(target, entry, path)
+                    self._copier.copy(source, target, facts, self._source.path(name))
+                    self._facts.file(target, entry, path)
                 finally:
                     os.close(target)
             finally:
                 os.close(source)
-        elif S_ISLNK(mode):
-            os.symlink(entry.target or b"", name, dir_fd=dir_fd)
-            self._settle_name(name, entry, path)
-        else:
-            self._make_node(name, entry, path)
-
-    def _make_node(self, name: bytes, entry: Entry, path: bytes) -> None:
-        facts = entry.stat
-        dir_fd = self._descent.fd
-        try:
-            os.mknod(name, S_IFMT(facts.st_mode) | 0o600, facts.st_rdev, dir_fd=dir_fd)
-        except OSError as error:
-            if error.errno not in linux.NOT_CARRIED or not (S_ISCHR(facts.st_mode) or S_ISBLK(facts.st_mode)):
-                raise
-            self._losses.add("devices", path, os_reason(error))
-            self._not_made.add(path)
             return
-        self._settle_name(name, entry, path)
+        if S_ISLNK(facts.st_mode):
+            os.symlink(entry.target or b"", name, dir_fd=dir_fd)
+        else:
+            try:
+                os.mknod(name, S_IFMT(facts.st_mode) | 0o600, facts.st_rdev, dir_fd=dir_fd)
+            except OSError as error:
+                if error.errno not in linux.NOT_CARRIED or not (
+                    S_ISCHR(facts.st_mode) or S_ISBLK(facts.st_mode)
+                ):
+                    raise
+                self._facts.lost.append(("devices", path, os_reason(error)))
+                self._not_made.add(path)
+                return
+        self._facts.name(dir_fd, name, entry, path)
 
     def _link(self, source: bytes, name: bytes, path: bytes) -> None:
         if source in self._not_made:
-            self._losses.add("devices", path, "is a hard link to a device that could not be made")
+            self._facts.lost.append(("devices", path, "is a hard link to a device that could not be made"))
             return
         *parents, source_name = source.split(b"/")
-        descent = self._link_sources
+        descent = self._elsewhere
         seek(descent, descent.names, parents)
         os.link(source_name, name, src_dir_fd=descent.fd, dst_dir_fd=self._descent.fd, follow_symlinks=False)
 
@@ -207,7 +230,7 @@ class DirectoryWriter:
         if S_ISREG(marker.type):
             fd = linux.create_file(name, dir_fd)
             try:
-                self._own(fd, 0, 0)
+                self._facts.own(fd, -1, 0, 0)
                 os.fchmod(fd, 0)
                 os.utime(fd, ns=(0, 0))
             finally:
@@ -216,100 +239,114 @@ class DirectoryWriter:
             # Anybody may make this one device: mknod(2), whiteouts are no device to the kernel.
             os.mknod(name, marker.type, 0, dir_fd=dir_fd)
             os.utime(name, ns=(0, 0), dir_fd=dir_fd, follow_symlinks=False)
-            self._own(name, 0, 0)
+            self._facts.own(name, dir_fd, 0, 0)
 
-    def _settle(self, fd: int, entry: Entry, path: bytes) -> None:
-        """Give an open file or directory its facts."""
-        facts = entry.stat
-        for attribute, value in entry.xattrs.items():
-            if attribute.startswith("user."):
-                self._xattr(fd, attribute, value, path)
-        mode = S_IMODE(facts.st_mode)
-        reason = self._own(fd, facts.st_uid, facts.st_gid)
-        if reason is not None:
-            self._losses.add("owners", path, reason)
-            # A program that was to run as its owner must not run as somebody else.
-            if not S_ISDIR(facts.st_mode):
-                mode &= ~_SET_ID
-        os.fchmod(fd, mode)
-        if mode & _SET_ID and S_IMODE(os.fstat(fd).st_mode) != mode:
-            self._losses.add("set-id bits", path, "not a member of the group")
-        for attribute, value in entry.xattrs.items():
-            if attribute.startswith("user."):
-                continue
-            if not self._xattr(fd, attribute, value, path) and attribute == _ACCESS_ACL:
-                os.fchmod(fd, linux.mode_without_acl(mode, value))
-        os.utime(fd, ns=(facts.st_mtime_ns, facts.st_mtime_ns))
-        if not (self._fine_times and facts.st_mtime_ns in _SAFE_TIMES):
-            self._check_time(os.fstat(fd).st_mtime_ns, facts.st_mtime_ns, path)
+    # ------------------------------------------------------------ together
 
-    def _settle_name(self, name: bytes, entry: Entry, path: bytes) -> None:
-        """Give a symbolic link, device, FIFO or socket its facts, by its name: it is never opened."""
-        facts = entry.stat
-        dir_fd = self._descent.fd
-        mode = S_IMODE(facts.st_mode)
-        reason = self._own(name, facts.st_uid, facts.st_gid)
-        if reason is not None:
-            self._losses.add("owners", path, reason)
-            mode &= ~_SET_ID
-        if not S_ISLNK(facts.st_mode):
-            # Linux before 6.6 has no chmod that stops at a symbolic link; but nobody else can reach
-            # what is written before it is published (output.py).
-            os.chmod(name, mode, dir_fd=dir_fd)
-        for attribute, value in entry.xattrs.items():
-            if not self._xattr(name, attribute, value, path) and attribute == _ACCESS_ACL:
-                os.chmod(name, linux.mode_without_acl(mode, value), dir_fd=dir_fd)
-        os.utime(name, ns=(facts.st_mtime_ns, facts.st_mtime_ns), dir_fd=dir_fd, follow_symlinks=False)
-        if not (self._fine_times and facts.st_mtime_ns in _SAFE_TIMES):
-            now = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
-            self._check_time(now.st_mtime_ns, facts.st_mtime_ns, path)
+    def _begin(self) -> Batch:
+        """Begin the next batch; the one before."""
+        batch, self._batch = self._batch, Batch()
+        self._facts.lost = self._batch.lost
+        return batch
 
-    def _check_time(self, now: int, wanted: int, path: bytes) -> None:
-        """Count a time (ns) that the file system has not kept; note what its being kept proves."""
-        if now != wanted:
-            self._losses.add("times", path, "outside the range of the file system, or finer than it keeps")
-        elif wanted % _COARSE:
-            self._fine_times = True
-
-    def _own(self, file: int | bytes, uid: int, gid: int) -> str | None:
-        """Give a file its owner, or at least its group; why not, if the kernel refuses."""
-        try:
-            self._chown(file, uid, gid)
-        except OSError as error:
-            if error.errno not in linux.NOT_CARRIED:
-                raise
-            try:
-                self._chown(file, -1, gid)
-            except OSError as group_error:
-                if group_error.errno not in linux.NOT_CARRIED:
-                    raise
-            return os_reason(error)
-        return None
-
-    def _chown(self, file: int | bytes, uid: int, gid: int) -> None:
-        if isinstance(file, int):
-            os.fchown(file, uid, gid)
+    def _hand_on(self) -> None:
+        """Have what waits written by a process, or here if there can be none."""
+        jobs = self._jobs or linux.processors()
+        if jobs == 1:
+            self._complete()
+            return
+        if len(self._given) >= jobs:
+            self._complete_first()
+        batch = self._begin()
+        # Who is forked shares the root with this process, and how far it has been listed with it.
+        self._source.seek([])
+        self._source.names()
+        if Child.start(
+            lambda tell: self._fill_apart(batch, tell), lambda child: self._given.append((child, batch))
+        ):
+            batch.entries.clear()
         else:
-            os.chown(file, uid, gid, dir_fd=self._descent.fd, follow_symlinks=False)
+            self._complete(batch)
 
-    def _xattr(self, file: int | bytes, attribute: str, value: bytes, path: bytes) -> bool:
-        """Give a file an attribute; whether the file system and our privileges allow it."""
+    def _complete(self, batch: Batch | None = None) -> None:
+        """Write ``batch``, or what waits, and wait for all that was given away."""
+        batch = batch or self._begin()
+        self._fill(batch)
+        while self._given:
+            self._complete_first()
+        self._settle(batch)
+
+    def _complete_first(self) -> None:
+        """Wait for what was given away first."""
+        child, batch = self._given[0]
+        lost: list[Loss] | None = None
+        while lost is None:
+            try:
+                answers = child.answers()
+            except EOFError:
+                reason = "cannot be written: a process that wrote into it has been ended"
+                raise DifferError(reason, self._shown) from None
+            for written, error, last in answers:
+                self._tally.written += written
+                if error is not None:
+                    raise DifferError(*error)
+                lost = last
+            self._tally.tick()
+        child.end()
+        del self._given[0]
+        batch.lost += lost
+        self._settle(batch)
+
+    def _fill_apart(self, batch: Batch, tell: Tell) -> None:
+        """Write the entries of a batch in a process of its own."""
+        tally = self._tally
+        tally.written = 0
+        told = time.monotonic()
+
+        def tick() -> None:
+            nonlocal told
+            now = time.monotonic()
+            if now > told + _TELL_EVERY:
+                told = now
+                tell((tally.written, None, None))
+                tally.written = 0
+
+        tally.tick = tick
+        batch.lost.clear()  # the one that has started this has it
         try:
-            if isinstance(file, int):
-                linux.write_xattr_fd(file, attribute, value)
-            else:
-                linux.write_xattr(self._descent.fd, file, attribute, value)
-        except OSError as error:
-            if error.errno not in linux.NOT_CARRIED:
-                reason = f"attribute {attribute} cannot be written: {os_reason(error)}"
-                raise DifferError(reason, self._shown + b"/" + path) from error
-            namespace = attribute.split(".")[0]
-            kind = (
-                f"{namespace} attributes" if namespace in ("user", "trusted") else f"{attribute} attributes"
-            )
-            self._losses.add(kind, path, os_reason(error))
-            return False
-        return True
+            self._fill(batch)
+        except DifferError as error:
+            tell((0, (error.reason, error.path), None))
+        else:
+            tell((tally.written, None, batch.lost))
+
+    def _fill(self, batch: Batch) -> None:
+        """Write the entries of a batch."""
+        self._facts.lost = batch.lost
+        descent = self._elsewhere
+        for parents, name, entry in batch.entries:
+            try:
+                seek(descent, descent.names, parents)
+                self._make(descent.fd, parents, name, entry)
+            except OSError as error:
+                raise self._failed(error, b"/".join([*parents, name])) from error
+        self._facts.lost = self._batch.lost
+
+    def _settle(self, batch: Batch) -> None:
+        """Give the directories that were left meanwhile their facts, and tell of what was lost."""
+        self._facts.lost = batch.lost
+        descent = self._elsewhere
+        for names, pending in batch.left:
+            path = b"/".join(names)
+            try:
+                seek(descent, descent.names, names)
+                self._facts.directory(descent.fd, pending, path)
+            except OSError as error:
+                raise self._failed(error, path) from error
+        self._facts.lost = self._batch.lost
+        # In the order of names, whatever was written first.
+        for loss in sorted(batch.lost, key=lambda loss: loss[1]):
+            self._losses.add(*loss)
 
 
 def remove_below(fd: int, names: list[bytes] | None = None) -> None:

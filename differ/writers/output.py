@@ -18,7 +18,8 @@ from stat import S_IMODE, S_ISDIR, S_ISLNK, S_ISREG
 from .. import linux
 from ..apply import UNFINISHED
 from ..model import DifferError, os_reason
-from .directory import DEFAULT_ACL, remove_below
+from .directory import remove_below
+from .facts import DEFAULT_ACL
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
