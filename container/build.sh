@@ -32,7 +32,7 @@ trap 'rm -rf "$work"' EXIT
 "$triplet-gcc" -std=gnu17 -Os -Wall -Wextra -Wno-missing-field-initializers -s -fPIE -static-pie \
 	-Wl,--gc-sections -Wl,-z,relro,-z,now -Wl,--build-id=none \
 	-I"/usr/include/python$version" -I"/usr/include/$triplet/python$version" \
-	-o "$work/differ" "$here/main.c" "$here/stubs.c" "$work/program.c" ${sha256:+"$sha256"} \
+	-o "$work/differ" "$here/main.c" "$here/stubs.c" "$here/../differ/_suspects.c" "$work/program.c" ${sha256:+"$sha256"} \
 	"$config/libpython$version-pic.a" -lz -lm 2>"$work/log" || {
 	cat "$work/log" >&2
 	exit 1

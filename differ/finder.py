@@ -17,6 +17,11 @@ from .content import Comparer, is_sparse, is_unchanged
 from .model import DifferError
 from .scan import seek
 
+try:
+    from ._suspects import suspects
+except ImportError:  # not compiled here
+    suspects = None  # type: ignore[assignment]
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,6 +32,7 @@ if TYPE_CHECKING:
     from .scan import DiskTree
 
 AT_ONCE = 1024  # names whose facts are held
+_READ = {"never": 0, "truncated": 1, "always": 2}  # what _suspects.c calls them
 _BIG = 64 * 1024 * 1024  # bytes of a file that are compared in one piece
 
 
@@ -107,6 +113,8 @@ class Finder:
         ``start``: of the item, which says how to look where there is more than one way.
         """
         self._seek(parents)
+        self._lower.check_here()
+        self._upper.check_here()
         here = Here(parents)
         os.fchdir(self._upper.fd)
         upper = os.listdir(b".")
@@ -126,9 +134,33 @@ class Finder:
         both = [name for name in upper if name in lower]
         for at in range(0, len(both), AT_ONCE):
             names = both[at : at + AT_ONCE]
-            self._by_name(here, [name for name in names if name not in files])
-            self._by_descriptor(here, [name for name in names if name in files])
+            self._by_name(
+                here, self._suspects(here, [name for name in names if name not in files], opened=False)
+            )
+            self._by_descriptor(
+                here, self._suspects(here, [name for name in names if name in files], opened=True)
+            )
+            self._tally.tick()
         return self._seen(here, len(both))
+
+    def _suspects(self, here: Here, names: list[bytes], opened: bool) -> list[bytes]:
+        """Those of the names that are not found alike at once; all where nothing was compiled to do that."""
+        if suspects is None or not names:
+            return names
+        profile = self._profile
+        alike, names, identical, compared = suspects(
+            self._lower.fd,
+            self._upper.fd,
+            names,
+            opened,
+            self._groups,
+            _READ[profile.bytes],
+            profile.targets_always,
+        )
+        here.items += [([*here.parents, name], b"", 0, 0) for name in alike]
+        self.found.identical += identical
+        self._tally.compared += compared
+        return names
 
     def _seen(self, here: Here, names: int) -> list[Item]:
         """Note what was found in a directory of so many names; the items below it."""
@@ -141,6 +173,8 @@ class Finder:
 
     def _by_name(self, here: Here, names: list[bytes]) -> None:
         """Look at names that are not to be opened, or not yet."""
+        if not names:
+            return
         lstat, groups = os.lstat, self._groups
         os.fchdir(self._lower.fd)
         lowers = [lstat(name) for name in names]
@@ -151,8 +185,6 @@ class Finder:
             kind = S_IFMT(upper.st_mode)
             if kind == S_IFDIR and S_ISDIR(lower.st_mode):
                 here.items.append(([*here.parents, name], b"", 0, 0))
-                self._lower.check_avoided(name, lower)
-                self._upper.check_avoided(name, upper)
                 if not same_stat(lower, upper):
                     here.names.append(name)
                     continue
@@ -206,6 +238,8 @@ class Finder:
 
     def _by_descriptor(self, here: Here, names: list[bytes]) -> None:
         """Look at files that must be read: what an open file tells costs half of what a name tells."""
+        if not names:
+            return
         open_file, fstat, list_xattrs, close = linux.open_file, os.fstat, linux.list_xattrs_fd, os.close
         lower_fd, upper_fd, groups = self._lower.fd, self._upper.fd, self._groups
         comparer, found = self._comparer, self.found

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from _signal import SIGKILL  # as in cli.py: the signal module makes enums
 
 TYPE_CHECKING = False
@@ -247,6 +248,15 @@ def packet_pipe() -> tuple[int, int]:
 def processors() -> int:
     """How many processors this process may use."""
     return len(os.sched_getaffinity(0))
+
+
+def processor_time(pid: int) -> float:
+    """The seconds of processor time that a child has used, endless if that cannot be told: the clock that
+    clock_getcpuclockid(3) names, which Python does not have."""
+    try:
+        return time.clock_gettime(~pid << 3 | 2)
+    except OSError:
+        return float("inf")
 
 
 def end_child(pid: int) -> None:

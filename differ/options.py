@@ -40,7 +40,8 @@ empty directory, outside both trees.
   --strict               fail when something cannot be carried, instead of warning
   --verify               prove that LOWER with OUT applied is UPPER; exit 1 if it is not
   --report FILE          write one line of JSON for every change; - is stdout
-  --jobs N               look with N processes (the default is two for each processor)
+  --jobs N               look, and write, with N processes (the default is one for each
+                         processor, and more while they wait for a disk)
   --overlay HOW          auto: what two overlay mounts prove to be untouched is not compared (the
                          default); off: all is compared
   --digest               with --report: add the SHA-256 of changed files, both sides

@@ -9,14 +9,13 @@ from __future__ import annotations
 import os
 from stat import S_ISREG
 
-from . import linux
 from .compare import PROFILES
 from .content import Comparer, sha256
 from .model import ChangeKind, DifferError, Losses, Tally, os_reason, printable
 from .plan import Plan
 from .progress import Progress, size
 from .scan import SCRATCH, DiskTree, EmptyTree, is_not_private
-from .search import has_overlays, search
+from .search import overlay_mounts, search
 from .whiteout import STYLES
 
 TYPE_CHECKING = False
@@ -175,14 +174,16 @@ def _run(body: Callable[[_Session, Options], int], options: Options, console: Co
         session.close(failed)
 
 
-def _load(options: Options, mountinfo: bytes) -> None:
-    """Import what this run will use, while there are descriptors for it."""
+def _load(options: Options, overlays: bool) -> None:
+    """Import what this run will use, while there are descriptors for it.
+
+    ``overlays``: whether a tree is on an overlay mount whose proofs may be used.
+    """
     uses = {
         "writers.output": options.out is not None,
-        "writers.report": options.out is None or options.verbose or options.report is not None,
         "verify": options.verify,
         "ignore": bool(options.ignore),
-        "overlay": has_overlays(mountinfo),
+        "overlay": overlays,
     }
     for name, is_used in uses.items():
         if is_used:
@@ -190,14 +191,14 @@ def _load(options: Options, mountinfo: bytes) -> None:
 
 
 def _diff(session: _Session, options: Options) -> int:
-    mountinfo = linux.mountinfo() if options.overlay == "auto" else b""
-    _load(options, mountinfo)
     # What is only told is told whole; what is written must suit those who read it.
     style = STYLES[options.whiteout or ("none" if options.out is None else "oci")]
     profile = PROFILES[options.compare]
     tally = session.tally
     lower, upper = session.lower(), session.disk(options.upper)
     inputs = _inputs(lower, upper)
+    overlays = overlay_mounts(lower, upper) if options.overlay == "auto" else b""
+    _load(options, bool(overlays))
     seen = _seen(options.ignore)
     # Without OUT the list is the result; -v wants it as well.
     listing = options.verbose or (options.out is None and options.report != "-" and not options.quiet)
@@ -208,7 +209,7 @@ def _diff(session: _Session, options: Options) -> int:
         *seen(lower, upper),
         profile,
         groups=profile.links or style.whole_groups,
-        mountinfo=mountinfo,
+        mountinfo=overlays,
         tally=tally,
         jobs=options.jobs,
     )

@@ -49,6 +49,11 @@ class Descent:
         """The root, which is always open."""
         return self._fds[0]
 
+    @property
+    def inode(self) -> tuple[int, int]:
+        """The device and the inode of the current directory."""
+        return self._inodes[-1]
+
     def enter(self, name: bytes, seen: Stat | None = None) -> None:
         """Step into the directory ``name``.
 
@@ -144,9 +149,13 @@ class DiskTree:
         """
         self._avoided[_inode(os.fstat(fd))] = what
 
-    def check_avoided(self, name: bytes, facts: Stat) -> None:
-        """Raise :class:`DifferError` if the directory ``name`` in the current one is to be avoided."""
-        what = self._avoided.get(_inode(facts))
+    def check_here(self) -> None:
+        """Raise :class:`DifferError` if the current directory is to be avoided."""
+        if self._avoided:
+            self._check_avoided(b"", self.descent.inode)
+
+    def _check_avoided(self, name: bytes, inode: tuple[int, int]) -> None:
+        what = self._avoided.get(inode)
         if what is not None:
             raise DifferError(f"is {what}, seen through another mount", self.path(name))
 
@@ -195,7 +204,7 @@ class DiskTree:
     def enter(self, name: bytes, seen: Stat | None = None) -> None:
         """Step into the directory ``name``, which must still be the one that was ``seen``."""
         if seen is not None:
-            self.check_avoided(name, seen)
+            self._check_avoided(name, _inode(seen))
         try:
             self.descent.enter(name, seen)
         except OSError as error:

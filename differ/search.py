@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from . import linux
 from .candidates import CandidateTree
 from .content import Comparer
 from .finder import Between, Finder
@@ -57,14 +58,20 @@ def search(
     return Searched(left, right, same_content, told)
 
 
-def has_overlays(mountinfo: bytes) -> bool:
-    """Whether there is any overlay mount."""
-    return b" - overlay " in mountinfo
+def overlay_mounts(*trees: Tree) -> bytes:
+    """The mounts (proc(5)), if one of the trees is on an overlay mount; else nothing."""
+    mountinfo = linux.mountinfo()
+    if b" - overlay " in mountinfo:
+        devices = [b" %d:%d " % linux.device_of(tree.root_fd) for tree in trees if isinstance(tree, DiskTree)]
+        for mount in mountinfo.split(b"\n"):
+            if b" - overlay " in mount and any(device in mount for device in devices):
+                return mountinfo
+    return b""
 
 
 def _found(between: Between, mountinfo: bytes, tally: Tally, jobs: int) -> tuple[Candidates, str]:
     told = ""
-    if has_overlays(mountinfo):
+    if mountinfo:
         # Not many trees are on overlay mounts.
         from .mounts import NotStackedError
         from .overlay import untouched

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import marshal
 import os
+import time
 
 from . import linux
 from .candidates import ROOT, Candidates, Found
@@ -31,6 +32,8 @@ _ALONE_BYTES = 32 * 1024 * 1024  # or bytes
 _PACKET = 4096  # bytes, the most that a pipe takes in one piece
 _ROWS = 200  # found rows that a worker keeps to itself
 _WAIT = 200  # ms between two looks at the clock
+_BUSY = 0.75  # of the time, at least, that workers work who do not wait for a disk
+_REST = 16  # directories before a worker tries again to give something away
 _NOBODY = -1  # who gives items that no worker gave
 
 
@@ -48,8 +51,7 @@ def candidates(finder: Callable[[Tally], Finder], tally: Tally, jobs: int) -> Ca
     while stack and (jobs == 1 or (tally.entries < names and tally.compared < compared)):
         stack += alone.look(stack.pop())
     if stack and jobs != 1:
-        # Two for each processor: while one waits for a disk the other works.
-        stack = _share(finder, found, stack, tally, jobs or 2 * linux.processors())
+        stack = _share(finder, found, stack, tally, jobs)
     while stack:
         stack += alone.look(stack.pop())
     found.add(alone.take())
@@ -60,7 +62,10 @@ def candidates(finder: Callable[[Tally], Finder], tally: Tally, jobs: int) -> Ca
 def _share(
     finder: Callable[[Tally], Finder], found: Candidates, stack: list[Item], tally: Tally, jobs: int
 ) -> list[Item]:
-    """Let workers look at items and all that is below them; those that there are none for."""
+    """Let workers look at items and all that is below them; those that there are none for.
+
+    ``jobs``: as for :func:`candidates`.
+    """
     try:
         _poll()
         given, give = linux.packet_pipe()
@@ -74,10 +79,17 @@ def _share(
         os.close(alive)
         _Work(len(workers), finder, given, give, tell, life).run()
 
-    try:
-        while len(workers) < jobs and _Worker.start(work, workers.append):
+    def more(count: int) -> None:
+        """Start so many."""
+        most = len(workers) + count
+        while len(workers) < most and _Worker.start(work, workers.append):
             pass
-        return _gather(workers, found, stack, give, tally) if workers else stack
+
+    try:
+        # One for each processor; as many again if they turn out to wait for a disk.
+        more(jobs or linux.processors())
+        spare = 0 if jobs else linux.processors()
+        return _gather(workers, found, stack, give, tally, lambda: more(spare)) if workers else stack
     finally:
         linux.close_all(alive, life, given, give)
         for worker in workers:
@@ -91,11 +103,21 @@ class _Worker(Child):
 
 
 def _gather(
-    workers: list[_Worker], found: Candidates, stack: list[Item], give: int, tally: Tally
+    workers: list[_Worker],
+    found: Candidates,
+    stack: list[Item],
+    give: int,
+    tally: Tally,
+    more: Callable[[], None],
 ) -> list[Item]:
-    """Give items away and take answers until there is nothing more to do."""
+    """Give items away and take answers until there is nothing more to do.
+
+    ``more``: starts more workers; called once, if those that there are have to wait.
+    """
     by_fd = {worker.fd: worker for worker in workers}
     poll = _poll(*by_fd)
+    begun = time.monotonic()
+    enough = False
     left = []
     gave = done = 0
     while True:
@@ -130,6 +152,13 @@ def _gather(
                     if giver != _NOBODY:
                         workers[giver].gave = max(workers[giver].gave, number)
         tally.tick()
+        took = time.monotonic() - begun
+        if not enough and took > _WAIT / 1000:
+            enough = True
+            if sum(linux.processor_time(worker.pid) for worker in workers) < _BUSY * took * len(workers):
+                more()
+                by_fd = {worker.fd: worker for worker in workers}
+                poll = _poll(*by_fd)
 
 
 def _poll(*fds: int) -> select.poll:
@@ -183,13 +212,18 @@ class _Work:
         while True:
             giver, number, item = self._next()
             stack = [item]
+            rest = 0
             while stack:
                 stack += finder.look(stack.pop())
-                if len(stack) > 1:
+                if rest:
+                    rest -= 1
+                elif len(stack) > 1:
                     packet = marshal.dumps((self._number, self._gave + 1, stack[0]))
                     if len(packet) <= _PACKET and _put(self._give, packet):
                         self._gave += 1
                         del stack[0]
+                    else:
+                        rest = _REST
                 if len(finder.found.rows) > _ROWS:
                     self._tell([])
             self._tell([(giver, number)])
