@@ -79,11 +79,11 @@ startup: bin
 	$(PYTHON) bench/startup.py dist/bin/differ
 
 ## make bench       wall time beside containerd, rsync, diff, cp and a floor in C (as root; Debian only)
-bench: packages-bench $(VENV)/installed-test
+bench: packages-bench $(VENV)/installed-test bin
 	$(BIN)/python -m bench.speed $(BENCH)
 
 ## make bench-quick  the same on smaller trees, in under 5 minutes
-bench-quick: packages-bench $(VENV)/installed-test
+bench-quick: packages-bench $(VENV)/installed-test bin
 	$(BIN)/python -m bench.speed --quick $(BENCH)
 
 ## make bench-frontend  cached builds with a..b against the engine's own frontend (as root; Debian only)
@@ -112,7 +112,8 @@ packages:
 	@docs/install-packages.sh python3 python3-venv ca-certificates
 
 packages-test: packages
-	@docs/install-packages.sh acl attr btrfs-progs debootstrap e2fsprogs rsync tar umoci util-linux xfsprogs
+	@docs/install-packages.sh acl attr btrfs-progs debootstrap e2fsprogs gcc libc6-dev libpython3-dev rsync tar umoci \
+	    util-linux xfsprogs
 
 packages-bin: packages
 	@docs/install-packages.sh gcc libc6-dev libpython3-dev zlib1g-dev python3-h2 python3-hpack python3-hyperframe

@@ -93,14 +93,6 @@ def ours(place: Path) -> list[str]:
     return [*START, code + "sys.exit(command())"]
 
 
-@functools.cache
-def knows(place: Path, option: str) -> bool:
-    """Whether our program has an option."""
-    return (
-        option in subprocess.run([*ours(place), "--help"], check=True, capture_output=True, text=True).stdout
-    )
-
-
 def differ(place: Path, workload: str, *options: str, name: str = "differ", hidden: bool = False) -> Program:
     """Ours, listing the changes."""
     words = [*ours(place), "--progress", "none", *OPTIONS[workload], *options]
@@ -348,11 +340,17 @@ def top_layer(layout: Path, tag: str) -> Path:
 
 
 def starts(place: Path) -> list[Program]:
-    """An interpreter that does nothing, and ours when it has next to nothing to do."""
+    """An interpreter that does nothing, and ours when it has next to nothing to do.
+
+    From the checkout, and as the one static program that is in the image.
+    """
+    static = [str(HERE.parent / "dist/bin/differ")]
     return [
         Program("python", lambda trees: [PYTHON, "-I", "-S", "-c", "pass"]),
         Program("--version", lambda trees: [*ours(place), "--version"]),
         Program("two empty directories", lambda trees: [*ours(place), str(trees.lower), str(trees.upper)]),
+        Program("static, --version", lambda trees: [*static, "--version"]),
+        Program("static, two empty directories", lambda trees: [*static, str(trees.lower), str(trees.upper)]),
     ]
 
 

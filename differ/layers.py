@@ -17,7 +17,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .candidates import Item
     from .finder import Between
-    from .model import Tally
+    from .model import Stat, Tally
+    from .scan import DiskTree
 
 _MARKS = ("overlay.opaque", "overlay.redirect")
 _NO_LAYERS = 1  # the beginning of an item below which the layers' own paths are no guide
@@ -48,8 +49,11 @@ class LayersFinder(UntouchedFinder):
         names = set[bytes]()
         for layer in self._standing(parents):
             names.update(linux.list_names(layer.fd))
+        # By their paths, as there are few names in each of these directories.  Should one be replaced by a symbolic
+        # link meanwhile, no more comes of it than a name to be looked at.
         for name in names:
-            self._touched(here, name, self._lower.find(name), self._upper.find(name))
+            path = b"/".join([*parents, name])
+            self._touched(here, name, _facts(self._lower, path), _facts(self._upper, path))
         return self._seen(here, len(names))
 
     def _standing(self, parents: list[bytes]) -> list[Descent]:
@@ -65,11 +69,20 @@ class LayersFinder(UntouchedFinder):
 
     def _is_merged(self, parents: list[bytes]) -> bool:
         """Whether a directory in UPPER is that of LOWER with what the layers have there."""
-        self._seek(parents)
         if not self._view and parents:
             # One that hides what is below, or stands for another, has an inode number of its own.
-            return os.fstat(self._lower.fd).st_ino == os.fstat(self._upper.fd).st_ino
+            path = b"/".join(parents)
+            lower, upper = _facts(self._lower, path), _facts(self._upper, path)
+            return lower is not None and upper is not None and lower.st_ino == upper.st_ino
         for layer in self._standing(parents):
             if any(xattr.endswith(_MARKS) for xattr in linux.list_xattrs_fd(layer.fd)):
                 return False
         return True
+
+
+def _facts(tree: DiskTree, path: bytes) -> Stat | None:
+    """The facts of a path below the root, None if there is no such thing; raises ``OSError``."""
+    try:
+        return os.stat(path, dir_fd=tree.root_fd, follow_symlinks=False)
+    except (FileNotFoundError, NotADirectoryError):
+        return None

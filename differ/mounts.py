@@ -55,14 +55,16 @@ class Stacked:
     the layer's own.
     ``above``: the directories of the additional layers, top first; none where they are not all known.
     ``below``: the path of the roots in them.
+    ``lowest``: where LOWER itself should be, for those who can look there; None where it is an overlay mount.
     """
 
-    __slots__ = ("above", "below", "view")
+    __slots__ = ("above", "below", "lowest", "view")
 
-    def __init__(self, view: bool, above: list[bytes], below: bytes) -> None:
+    def __init__(self, view: bool, above: list[bytes], below: bytes, lowest: bytes | None = None) -> None:
         self.view = view
         self.above = above
         self.below = below
+        self.lowest = lowest
 
 
 class NotStackedError(Exception):
@@ -173,8 +175,8 @@ def stacked(lower: Root, upper: Root, mountinfo: bytes, parameter: Callable[[str
         if len(top.layers) < 2 or top.data or directory == b"/" or not layer.endswith(directory):
             raise NotStackedError("LOWER is not the lowest layer of UPPER")
         # Where the disk of that path is mounted for whoever made the overlay is not known: that it is the same
-        # one is told by times, not by numbers.
-        return Stacked(False, [], inside)
+        # one is told by times, not by numbers; or by the directory that is there for us.
+        return Stacked(False, top.layers[:-1], inside, top.layers[-1])
     if below.device == above.device:
         raise NotStackedError("LOWER and UPPER are one mount")
     if _under(lower, below) != _under(upper, above):

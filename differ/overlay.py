@@ -29,7 +29,7 @@ def untouched(between: Between, mountinfo: bytes, tally: Tally, jobs: int) -> tu
     Raises :class:`.mounts.NotStackedError` if that cannot be told.
     """
     stack = _stacked(between, mountinfo)
-    layers = _layers(between.upper, stack)
+    layers = _layers(between, stack)
 
     def by_layers(tally: Tally) -> Finder:
         return LayersFinder(between, tally, view=stack.view, layers=layers)
@@ -68,7 +68,7 @@ def _stacked(between: Between, mountinfo: bytes) -> Stacked:
     return stack
 
 
-def _layers(upper: DiskTree, stack: Stacked) -> list[int]:
+def _layers(between: Between, stack: Stacked) -> list[int]:
     """Descriptors of the additional layers; none if they cannot be reached, or not be known for what they are."""
     if stack.below != b"/" or (stack.view and not linux.sees_trusted_xattrs()):
         return []
@@ -76,7 +76,11 @@ def _layers(upper: DiskTree, stack: Stacked) -> list[int]:
     try:
         for path in stack.above:
             layers.append(linux.open_root(path))
-        top, root = os.fstat(layers[0]), os.fstat(upper.root_fd)
+        if stack.lowest is not None:
+            lowest, lower = os.stat(stack.lowest), os.fstat(between.lower.root_fd)
+            if (lowest.st_dev, lowest.st_ino) != (lower.st_dev, lower.st_ino):
+                raise FileNotFoundError
+        top, root = os.fstat(layers[0]), os.fstat(between.upper.root_fd)
         known = top.st_ino == root.st_ino and top.st_mtime_ns == root.st_mtime_ns
         if known and all(os.fstat(layer).st_dev == top.st_dev for layer in layers):
             return layers

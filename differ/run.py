@@ -174,16 +174,13 @@ def _run(body: Callable[[_Session, Options], int], options: Options, console: Co
         session.close(failed)
 
 
-def _load(options: Options, overlays: bool) -> None:
-    """Import what this run will use, while there are descriptors for it.
-
-    ``overlays``: whether a tree is on an overlay mount whose proofs may be used.
-    """
+def _load(options: Options) -> None:
+    """Import what this run will use, while there are descriptors for it."""
     uses = {
         "writers.output": options.out is not None,
+        "writers.report": options.out is None or options.verbose or options.report is not None,
         "verify": options.verify,
         "ignore": bool(options.ignore),
-        "overlay": overlays,
     }
     for name, is_used in uses.items():
         if is_used:
@@ -191,6 +188,7 @@ def _load(options: Options, overlays: bool) -> None:
 
 
 def _diff(session: _Session, options: Options) -> int:
+    _load(options)
     # What is only told is told whole; what is written must suit those who read it.
     style = STYLES[options.whiteout or ("none" if options.out is None else "oci")]
     profile = PROFILES[options.compare]
@@ -198,7 +196,6 @@ def _diff(session: _Session, options: Options) -> int:
     lower, upper = session.lower(), session.disk(options.upper)
     inputs = _inputs(lower, upper)
     overlays = overlay_mounts(lower, upper) if options.overlay == "auto" else b""
-    _load(options, bool(overlays))
     seen = _seen(options.ignore)
     # Without OUT the list is the result; -v wants it as well.
     listing = options.verbose or (options.out is None and options.report != "-" and not options.quiet)

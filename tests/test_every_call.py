@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from differ import linux
+from differ import finder, linux
 from differ.cli import main
 
 from .trees import Row, read_tree
@@ -37,6 +37,7 @@ class Calls:
     """Counts the calls, and does something else at one of them."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(finder, "suspects", None)  # whose calls cannot be disturbed
         self.count = 0
         self.at = 0  # none
         self.act: Act | None = None

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from differ import linux
+from differ import finder, linux
 
 from .conftest import RunDiffer, needs_root
 from .trees import read_tree
@@ -66,6 +66,8 @@ class Race:
             return real(*args, **options)
 
         self._monkeypatch.setattr(module, call, wrapper)
+        # Between the calls of what is compiled nothing can be made to happen.
+        self._monkeypatch.setattr(finder, "suspects", None)
 
     def fails(self, path: Path, reason: str, *options: str) -> None:
         """The run ends with this one line, and nothing is left of it."""

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import sysconfig
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +24,8 @@ from .room import room
 
 if TYPE_CHECKING:
     from differ.candidates import Item
+
+suspects = vars(finder)["suspects"]
 
 # A pattern that takes nothing, with which every name is looked at by the plan itself.
 PLAIN = ("--ignore", "no/such/name")
@@ -48,9 +51,19 @@ def test_every_way_to_look_finds_the_same(profile: str, base: Path, pair: Pair) 
         make(pair, place.path / "lower", place.path / "upper")
         options = ("--compare", profile, "--report", "-")
         right = place.differ(*options, *PLAIN)
-        assert place.differ(*options, "--jobs", "1") == right
-        patch.setattr(workers, "_ALONE", 0)
-        assert place.differ(*options, "--jobs", "3") == right
+        for compiled in (suspects, None):
+            patch.setattr(finder, "suspects", compiled)
+            patch.setattr(workers, "_ALONE", 2000)
+            assert place.differ(*options, "--jobs", "1") == right
+            patch.setattr(workers, "_ALONE", 0)
+            assert place.differ(*options, "--jobs", "3") == right
+
+
+@pytest.mark.skipif(
+    not os.path.exists(sysconfig.get_path("include") + "/Python.h"), reason="needs Python's headers"
+)
+def test_the_compiled_part_is_there() -> None:
+    assert suspects is not None
 
 
 def trees(place: Path) -> tuple[Path, Path]:
