@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 NAMES := apply dockerfile frontend
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test test-quick test-programs test-image bin pyz image check fmt laws memory startup bench bench-quick bench-frontend clean
+.PHONY: help demo test test-quick test-programs test-image bin pyz image check fmt laws memory startup bench bench-quick plots bench-frontend clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -85,6 +85,10 @@ bench: packages-bench $(VENV)/installed-test bin
 ## make bench-quick  the same on smaller trees, in under 5 minutes
 bench-quick: packages-bench $(VENV)/installed-test bin
 	$(BIN)/python -m bench.speed --quick $(BENCH)
+
+## make plots       the cost by the size of the tree and by the number of changes, as plots in docs/
+plots: packages-bench $(VENV)/installed-test
+	$(BIN)/python -m bench.plots
 
 ## make bench-frontend  cached builds with a..b against the engine's own frontend (as root; Debian only)
 bench-frontend: packages-bin $(VENV)/installed-test

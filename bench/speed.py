@@ -235,6 +235,16 @@ def arguments() -> argparse.Namespace:
     return options
 
 
+def alone(module: str) -> None:
+    """Start the module again, as root, with mounts of its own: they are gone when it ends, however it ends."""
+    if os.geteuid() != 0:
+        raise SystemExit(f"{module} mounts file systems and gives files away; as root")
+    if INSIDE not in os.environ:
+        os.environ[INSIDE] = "1"
+        apart = ["unshare", "--mount", "--propagation", "slave"]
+        os.execvp(apart[0], [*apart, sys.executable, "-m", module, *sys.argv[1:]])
+
+
 def stop(number: int, frame: object) -> None:
     """End as after an error: unmount, detach, remove."""
     raise SystemExit(128 + number)
@@ -243,24 +253,7 @@ def stop(number: int, frame: object) -> None:
 def main() -> None:
     """Build, run, print."""
     options = arguments()
-    if os.geteuid() != 0:
-        raise SystemExit("bench.speed mounts file systems and gives files away; as root")
-    if INSIDE not in os.environ:
-        # Mounts of our own, which are gone when this ends, however it ends.
-        os.environ[INSIDE] = "1"
-        os.execvp(
-            "unshare",
-            [
-                "unshare",
-                "--mount",
-                "--propagation",
-                "slave",
-                sys.executable,
-                "-m",
-                "bench.speed",
-                *sys.argv[1:],
-            ],
-        )
+    alone("bench.speed")
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, stop)
     found: list[Row] = []
