@@ -9,6 +9,7 @@ import os
 import sys
 
 _TROUBLE = 2
+_CYCLES = 20_000  # objects between two searches for cycles, of which a diff makes next to none
 
 
 def command() -> int:
@@ -25,6 +26,7 @@ def command() -> int:
     from .cli import main, main_apply
 
     gc.freeze()
+    gc.set_threshold(_CYCLES)
     gc.enable()
     status = main_apply() if name == "differ-apply" else main()
     # All is written and closed; to take the interpreter apart would be as long as half of its start.

@@ -42,7 +42,7 @@ class Comparer:
 
     def __init__(self, tally: Tally) -> None:
         self._tally = tally
-        self._pairs = [(size, _buffer(size), _buffer(size)) for size in (*_SMALL, _BLOCK)]
+        self._pairs: list[tuple[int, bytearray, bytearray]] = []  # none until there is something to compare
 
     def same(
         self,
@@ -83,6 +83,7 @@ class Comparer:
 
         ``sparse``: whether one may have holes.  Raises ``OSError``.
         """
+        self._pairs = self._pairs or [(size, _buffer(size), _buffer(size)) for size in (*_SMALL, _BLOCK)]
         offset = start
         while offset < end:
             if sparse:
@@ -227,7 +228,7 @@ def sha256(fd: int, size: int) -> str:
 
     Raises :class:`DifferError` if this Python has none.
     """
-    digest = _new_sha256()
+    digest = new_sha256()
     offset = 0
     while offset < size:
         data = os.pread(fd, min(_BLOCK, size - offset), offset)
@@ -238,7 +239,8 @@ def sha256(fd: int, size: int) -> str:
     return str(digest.hexdigest())
 
 
-def _new_sha256() -> hashlib._Hash:
+def new_sha256() -> hashlib._Hash:
+    """A SHA-256 to be fed; raises :class:`DifferError` if this Python has none."""
     # hashlib takes 5 ms to import, and the program in the image has no OpenSSL under it; these are
     # the modules that it would choose from.
     try:
@@ -253,6 +255,6 @@ def _new_sha256() -> hashlib._Hash:
         try:
             from _sha2 import sha256 as builtin  # Python 3.12 and newer
         except ImportError:
-            raise DifferError("--digest: this build of differ has no SHA-256") from None
+            raise DifferError("this build of Python has no SHA-256") from None
     hash_: hashlib._Hash = builtin()
     return hash_

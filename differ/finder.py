@@ -17,23 +17,29 @@ from .content import Comparer, is_sparse, is_unchanged
 from .model import DifferError
 from .scan import seek
 
-try:
-    from ._suspects import suspects
-except ImportError:  # not compiled here
-    suspects = None  # type: ignore[assignment]
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from .candidates import Item
     from .compare import Profile
     from .model import Stat, Tally
     from .scan import DiskTree
 
+    Compiled = Callable[..., tuple[list[bytes], list[bytes], int, int]]
+
 AT_ONCE = 1024  # names whose facts are held
 _READ = {"never": 0, "truncated": 1, "always": 2}  # what _suspects.c calls them
 _BIG = 64 * 1024 * 1024  # bytes of a file that are compared in one piece
+
+
+def compiled() -> Compiled | None:
+    """What is compiled, if it is: imported as soon as there is something to compare."""
+    try:
+        from ._suspects import suspects
+    except ImportError:
+        return None
+    return suspects
 
 
 class Between:
@@ -68,6 +74,8 @@ class Finder:
         self._groups = between.groups
         self._tally = tally
         self._comparer = Comparer(tally)
+        self._compiled: Compiled | None = None
+        self._is_compiled = True  # as far as is known
         self.found = Found()
 
     def take(self) -> Found:
@@ -145,10 +153,15 @@ class Finder:
 
     def _suspects(self, here: Here, names: list[bytes], opened: bool) -> list[bytes]:
         """Those of the names that are not found alike at once; all where nothing was compiled to do that."""
-        if suspects is None or not names:
+        if not names or not self._is_compiled:
             return names
+        if self._compiled is None:
+            self._compiled = compiled()
+            if self._compiled is None:
+                self._is_compiled = False
+                return names
         profile = self._profile
-        alike, names, identical, compared = suspects(
+        alike, names, identical, compared = self._compiled(
             self._lower.fd,
             self._upper.fd,
             names,

@@ -48,12 +48,14 @@ class LayersFinder(UntouchedFinder):
         here = Here(parents)
         names = set[bytes]()
         for layer in self._standing(parents):
-            names.update(linux.list_names(layer.fd))
+            names.update(linux.list_inodes(layer.fd))
         # By their paths, as there are few names in each of these directories.  Should one be replaced by a symbolic
         # link meanwhile, no more comes of it than a name to be looked at.
         for name in names:
             path = b"/".join([*parents, name])
-            self._touched(here, name, _facts(self._lower, path), _facts(self._upper, path))
+            facts = _facts(self._lower, path), _facts(self._upper, path)
+            self.found.facts[path] = facts
+            self._touched(here, name, *facts)
         return self._seen(here, len(names))
 
     def _standing(self, parents: list[bytes]) -> list[Descent]:

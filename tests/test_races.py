@@ -67,7 +67,7 @@ class Race:
 
         self._monkeypatch.setattr(module, call, wrapper)
         # Between the calls of what is compiled nothing can be made to happen.
-        self._monkeypatch.setattr(finder, "suspects", None)
+        self._monkeypatch.setattr(finder, "compiled", lambda: None)
 
     def fails(self, path: Path, reason: str, *options: str) -> None:
         """The run ends with this one line, and nothing is left of it."""

@@ -25,7 +25,7 @@ from .room import room
 if TYPE_CHECKING:
     from differ.candidates import Item
 
-suspects = vars(finder)["suspects"]
+compiled = finder.compiled
 
 # A pattern that takes nothing, with which every name is looked at by the plan itself.
 PLAIN = ("--ignore", "no/such/name")
@@ -51,8 +51,8 @@ def test_every_way_to_look_finds_the_same(profile: str, base: Path, pair: Pair) 
         make(pair, place.path / "lower", place.path / "upper")
         options = ("--compare", profile, "--report", "-")
         right = place.differ(*options, *PLAIN)
-        for compiled in (suspects, None):
-            patch.setattr(finder, "suspects", compiled)
+        for way in (compiled, lambda: None):
+            patch.setattr(finder, "compiled", way)
             patch.setattr(workers, "_ALONE", 2000)
             assert place.differ(*options, "--jobs", "1") == right
             patch.setattr(workers, "_ALONE", 0)
@@ -63,7 +63,7 @@ def test_every_way_to_look_finds_the_same(profile: str, base: Path, pair: Pair) 
     not os.path.exists(sysconfig.get_path("include") + "/Python.h"), reason="needs Python's headers"
 )
 def test_the_compiled_part_is_there() -> None:
-    assert suspects is not None
+    assert compiled() is not None
 
 
 def trees(place: Path) -> tuple[Path, Path]:

@@ -6,7 +6,7 @@ import os
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -14,7 +14,7 @@ from differ import finder
 
 from .conftest import needs_root
 
-suspects = vars(finder)["suspects"]
+suspects: Any = finder.compiled()
 pytestmark = pytest.mark.skipif(suspects is None, reason="needs the part that is compiled: Python's headers")
 
 NEVER, TRUNCATED, ALWAYS = range(3)
