@@ -37,6 +37,7 @@ LAZY = {
     "differ.ignore": "--ignore",
     "differ.overlay": "between overlay mounts",
     "differ.verify": "--verify",
+    "differ.writers.layer": "--layer",
     "differ.writers.output": "OUT, and the file of --report",
     "differ.writers.report": "lists and --report",
     "binascii": "--report, of names and values that are not UTF-8",
@@ -44,10 +45,14 @@ LAZY = {
     "gc": "the frontend does without",
     "json": "--report",
     "re": "--ignore",
+    "zlib": "--compression gzip",
     "select": "work shared among processes",
 }
 # What the package can do without, and where it says so.
 ABSENT = {
+    "compression.zstd": "blob.py says so",
+    "compression": "blob.py says so",
+    "zstandard": "blob.py says so",
     "_hashlib": "content.py takes _sha256 in its place",
     "_sha2": "content.py takes _sha256 before it",
     "hashlib": "digest.py does too",

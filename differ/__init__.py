@@ -25,10 +25,14 @@ disk        content.py           the bytes of regular files: compared, copied, h
             verify.py            the proof that two trees are equal, with rules of its own
             writers/facts.py     what a written entry is given: owner, mode, attributes, time
             writers/directory.py changes written as a directory
+            writers/tar.py       the headers of a tar
+            writers/blob.py      its bytes: compressed, hashed, described
+            writers/layer.py     changes written as a layer
             writers/output.py    the places results are written to, whole or not at all
             writers/report.py    changes told to people and to programs
 top         options.py           argv to one Options value
             progress.py          the line that moves while a long run works
+            session.py           what a run holds open, says and counts
             run.py               one run of a command, from opened trees to an exit code
             cli.py               the two commands; signals, errors and the only prints
 beside it   frontend/            ``a..b`` in Dockerfiles: its __init__.py has the list of its files

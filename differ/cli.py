@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .options import Options
-    from .run import Console
+    from .session import Console
 
 _SIGNALS = {_signal.SIGHUP: "SIGHUP", _signal.SIGINT: "SIGINT", _signal.SIGTERM: "SIGTERM"}
 _BROKEN_PIPE = 128 + _signal.SIGPIPE
@@ -56,17 +56,26 @@ class Terminal:
         """A line of results; raises :class:`DifferError` when stdout does not take it."""
         self._write_out(line + "\n")
 
+    def put(self, data: bytes) -> None:
+        """Bytes of a result; raises :class:`DifferError` when stdout does not take them, or is a terminal."""
+        if sys.stdout is not None and sys.stdout.isatty():
+            raise DifferError("stdout is a terminal, and a layer is no text; redirect it or name a file")
+        self._write_out(data)
+
     def flush(self) -> None:
         """See that all results have been taken; raises :class:`DifferError`."""
         self._write_out("", flush=True)
 
-    def _write_out(self, text: str, flush: bool = False) -> None:
+    def _write_out(self, text: str | bytes, flush: bool = False) -> None:
         if sys.stdout is None:
             if text:
                 raise DifferError("results cannot be written to stdout: it is closed")
             return
         try:
-            sys.stdout.write(text)
+            if isinstance(text, str):
+                sys.stdout.write(text)
+            else:
+                sys.stdout.buffer.write(text)
             if flush:
                 sys.stdout.flush()
         except OSError as error:

@@ -18,12 +18,14 @@ if TYPE_CHECKING:
     Choices = tuple[str, ...] | range | None
 
 _JOBS = range(1, 257)
+_LEVELS = {"none": range(0), "gzip": range(1, 10), "zstd": range(1, 23)}
 OVERLAY = ("auto", "off")
 PROGRESS = ("auto", "plain", "none")
 
 DIFF_USAGE = "differ [options] LOWER UPPER [OUT]"
 DIFF_HELP = """\
 usage: differ [options] LOWER UPPER [OUT]
+       differ [options] LOWER UPPER --layer FILE
 
 Write what UPPER has and LOWER has not into the directory OUT: added and modified entries, and
 whiteouts for removed ones.  Without OUT, write nothing and list the changes.  LOWER may be the
@@ -34,6 +36,11 @@ empty directory, outside both trees.
                          default), overlay (overlayfs's device 0:0), none (not at all)
   --compare PROFILE      exact (every fact and every byte, the default), native (what BuildKit's
                          DiffOp sees), metadata (every fact, no file is read)
+  --layer FILE           write the difference as an OCI layer, a tar, in place of OUT; - is stdout
+  --compression HOW      of the layer: none (the default), gzip, zstd
+  --compression-level N  1 to 9 for gzip (usually 6), 1 to 22 for zstd (usually 3)
+  --layer-xattrs WHICH   capability (what BuildKit writes, the default), all
+  --metadata-file FILE   write the layer's descriptor, its diffID and the number of changes
   --ignore PATTERN       leave out what a .dockerignore pattern matches, on both sides; repeatable
   --xattr-exclude GLOB   leave out extended attributes whose names match; repeatable
   --allow-wh-names       write names that begin with .wh., though they act as whiteouts
@@ -83,12 +90,17 @@ class Options:
     __slots__ = (
         "allow_wh_names",
         "compare",
+        "compression",
+        "compression_level",
         "digest",
         "exit_code",
         "help",
         "ignore",
         "jobs",
+        "layer",
+        "layer_xattrs",
         "lower",
+        "metadata_file",
         "out",
         "overlay",
         "progress",
@@ -109,11 +121,16 @@ class Options:
         self.out: bytes | None = None
         self.allow_wh_names = False
         self.compare = "exact"
+        self.compression = "none"
+        self.compression_level = 0
         self.digest = False
         self.exit_code = False
         self.help = False
         self.ignore: list[str] = []
         self.jobs = 0
+        self.layer: str | None = None
+        self.layer_xattrs = "capability"
+        self.metadata_file: str | None = None
         self.overlay = "auto"
         self.progress = "auto"
         self.quiet = False
@@ -157,8 +174,13 @@ _DIFF = Grammar(
     {
         **_VALUES,
         "compare": tuple(PROFILES),
+        "compression": tuple(_LEVELS),
+        "compression-level": range(1, 23),
         "ignore": None,
         "jobs": _JOBS,
+        "layer": None,
+        "layer-xattrs": ("capability", "all"),
+        "metadata-file": None,
         "overlay": OVERLAY,
         "report": None,
     },
@@ -178,9 +200,11 @@ def parse_diff(arguments: list[str]) -> Options:
         raise UsageError("--verify proves what was written, so it needs OUT")
     if options.digest and options.report is None:
         raise UsageError("--digest adds to a report, so it needs --report")
-    if options.report is not None:
-        if not options.report or options.report.endswith("/"):
-            raise UsageError(f"--report {options.report!r}: name a file")
+    for name in ("report", "layer", "metadata_file"):
+        path = getattr(options, name)
+        if path is not None and (not path or path.endswith("/")):
+            raise UsageError(f"--{name.replace('_', '-')} {path!r}: name a file")
+    _check_layer(options)
     if options.verbose and options.report == "-":
         raise UsageError("--verbose lists the changes on stdout, so --report needs a file")
     # Names are UTF-8, whatever the locale says.
@@ -200,6 +224,26 @@ def parse_apply(arguments: list[str]) -> Options:
     _place(options, words)
     _check_noise(options)
     return options
+
+
+def _check_layer(options: Options) -> None:
+    if options.layer is None:
+        for name in ("compression", "compression_level", "layer_xattrs", "metadata_file"):
+            if getattr(options, name) != getattr(Options(), name):
+                raise UsageError(f"--{name.replace('_', '-')} is about a layer, so it needs --layer")
+        return
+    if options.out is not None:
+        raise UsageError("--layer takes the place of OUT; give one of them")
+    if options.whiteout not in (None, "oci"):
+        raise UsageError(f"--whiteout {options.whiteout}: a layer has those of oci")
+    if options.layer == "-" and (options.verbose or options.report == "-"):
+        raise UsageError("--layer - is all that can be on stdout; name a file for it or for the rest")
+    levels = _LEVELS[options.compression]
+    if options.compression_level and options.compression_level not in levels:
+        raise UsageError(
+            f"--compression-level {options.compression_level}: {options.compression} has"
+            f" {f'{levels[0]} to {levels[-1]}' if levels else 'none'}"
+        )
 
 
 def _check_noise(options: Options) -> None:

@@ -11,148 +11,30 @@ from stat import S_ISREG
 
 from .compare import PROFILES
 from .content import Comparer, sha256
-from .model import ChangeKind, DifferError, Losses, Tally, os_reason, printable
+from .model import ChangeKind, DifferError, Tally, os_reason, printable
 from .plan import Plan
-from .progress import Progress, size
-from .scan import SCRATCH, DiskTree, EmptyTree, is_not_private
+from .progress import size
+from .scan import DiskTree, EmptyTree
 from .search import overlay_mounts, search
+from .session import Session
 from .whiteout import STYLES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Protocol
 
     from .apply import MergedTree
     from .model import Change, Entry, Tree
     from .options import Options
+    from .session import Console
     from .whiteout import Style
     from .writers.directory import DirectoryWriter
-    from .writers.output import Output, OutputFile
-
-    class Console(Protocol):
-        """What a run may say, and to whom."""
-
-        name: str
-        """The command's name, for messages."""
-
-        def out(self, line: str) -> None:
-            """A line of results, on stdout."""
-
-        def err(self, text: str) -> None:
-            """Anything else, on stderr, as it is."""
-
-        def progress(self, how: str) -> str:
-            """What ``--progress`` means here: ``line``, ``plain`` or ``none``."""
-
-        def hold_signals(self) -> None:
-            """From now on no signal interrupts the run."""
+    from .writers.layer import Layer
+    from .writers.output import Output
 
 
 DONE, DIFFERS, TROUBLE = 0, 1, 2
 _FAILURES_SHOWN = 10  # paths that a failed proof names before it only counts them
-
-
-def wanted_xattrs(excluded: list[str]) -> Callable[[str], bool]:
-    """The predicate for the extended attributes that count: not private, and matching none of the
-    globs ``excluded``."""
-    if not excluded:
-        return is_not_private
-    # Imported here because only a run with --xattr-exclude should pay 10 ms for it.
-    from fnmatch import fnmatchcase
-
-    return lambda xattr: is_not_private(xattr) and not any(fnmatchcase(xattr, glob) for glob in excluded)
-
-
-class _Session:
-    """What a run holds open, and what it has counted."""
-
-    def __init__(self, options: Options, console: Console) -> None:
-        self.options = options
-        self.console = console
-        self.tally = Tally()
-        self.losses = Losses(options.strict)
-        self.wanted = wanted_xattrs(options.xattr_exclude)
-        self.trees: list[Tree] = []
-        self.writer: DirectoryWriter | None = None
-        self.output: Output | None = None
-        self.report: OutputFile | None = None
-        self.progress = self.show(self.tally)
-        if options.verbose:
-            self.losses.told = self._tell_loss
-
-    def show(self, tally: Tally) -> Progress:
-        """Progress of what ``tally`` counts."""
-        how = "none" if self.options.quiet else self.console.progress(self.options.progress)
-        return Progress(self.console.name, how, self.console.err, tally)
-
-    def lower(self) -> DiskTree | EmptyTree:
-        """LOWER; raises :class:`DifferError` if there is none."""
-        if self.options.lower != SCRATCH:
-            return self.disk(self.options.lower)
-        tree = EmptyTree()
-        self.trees.append(tree)
-        return tree
-
-    def disk(self, path: bytes, fd: int = -1) -> DiskTree:
-        """A directory, by its path or its descriptor; raises :class:`DifferError` if there is none."""
-        tree = DiskTree(path, self.wanted, fd)
-        self.trees.append(tree)
-        return tree
-
-    def avoid(self, fd: int, what: str) -> None:
-        """Fail if an input leads to the directory ``fd``, in which something is written."""
-        for tree in self.trees:
-            if isinstance(tree, DiskTree) and fd >= 0:
-                tree.avoid(fd, what)
-
-    def reader(self, tree: DiskTree | EmptyTree) -> DiskTree | EmptyTree:
-        """An input once more, to be read at another place than where the walk stands."""
-        reader = tree.again()
-        self.trees.append(reader)
-        return reader
-
-    def say(self, line: str) -> None:
-        """One line on stderr."""
-        self.progress.clear()
-        self.console.err(f"{self.console.name}: {line}\n")
-
-    def result(self, line: str) -> None:
-        """One line on stdout."""
-        self.progress.clear()
-        self.console.out(line)
-
-    def _tell_loss(self, kind: str, path: bytes, reason: str) -> None:
-        self.say(f"warning: {printable(path)}: {kind} not carried: {reason}")
-
-    def warn_of_losses(self) -> None:
-        """One line for each kind of fact that could not be carried."""
-        if self.options.quiet:
-            return
-        for kind, (count, first, reason) in sorted(self.losses.kinds.items()):
-            entries = "1 entry" if count == 1 else f"{count} entries"
-            self.say(f"warning: {kind} of {entries} not carried ({reason}), first {printable(first)}")
-
-    def close(self, failed: bool) -> None:
-        """Close everything; remove results that were not published.
-
-        Raises :class:`DifferError`, only if nothing had failed before, when one cannot be removed.
-        """
-        self.console.hold_signals()
-        self.progress.clear()
-        for tree in self.trees:
-            tree.close()
-        if self.writer is not None:
-            self.writer.close()
-        for result in (self.report, self.output):
-            if result is None:
-                continue
-            try:
-                result.discard()
-            except DifferError as error:
-                if not failed:
-                    raise
-                self.say(str(error))
 
 
 def run_diff(options: Options, console: Console) -> int:
@@ -163,8 +45,8 @@ def run_diff(options: Options, console: Console) -> int:
     return _run(_diff, options, console)
 
 
-def _run(body: Callable[[_Session, Options], int], options: Options, console: Console) -> int:
-    session = _Session(options, console)
+def _run(body: Callable[[Session, Options], int], options: Options, console: Console) -> int:
+    session = Session(options, console)
     failed = True
     try:
         status = body(session, options)
@@ -178,6 +60,7 @@ def _load(options: Options) -> None:
     """Import what this run will use, while there are descriptors for it."""
     uses = {
         "writers.output": options.out is not None,
+        "writers.layer": options.layer is not None,
         "writers.report": options.out is None or options.verbose or options.report is not None,
         "verify": options.verify,
         "ignore": bool(options.ignore),
@@ -187,10 +70,11 @@ def _load(options: Options) -> None:
             __import__(f"{__package__}.{name}")
 
 
-def _diff(session: _Session, options: Options) -> int:
+def _diff(session: Session, options: Options) -> int:
     _load(options)
     # What is only told is told whole; what is written must suit those who read it.
-    style = STYLES[options.whiteout or ("none" if options.out is None else "oci")]
+    written = options.out is not None or options.layer is not None
+    style = STYLES[options.whiteout or ("oci" if written else "none")]
     profile = PROFILES[options.compare]
     tally = session.tally
     lower, upper = session.lower(), session.disk(options.upper)
@@ -198,9 +82,10 @@ def _diff(session: _Session, options: Options) -> int:
     overlays = overlay_mounts(lower, upper) if options.overlay == "auto" else b""
     seen = _seen(options.ignore)
     # Without OUT the list is the result; -v wants it as well.
-    listing = options.verbose or (options.out is None and options.report != "-" and not options.quiet)
+    listing = options.verbose or not (written or options.report == "-" or options.quiet)
     report = _report_sink(session, inputs)
     writer = None if options.out is None else _writer(session, session.reader(upper), inputs, style)
+    layer = None if options.layer is None else _layer(session, session.reader(upper), inputs, style)
     digests = _digests(session.reader(lower), session.reader(upper)) if options.digest else None
     searched = search(
         *seen(lower, upper),
@@ -222,6 +107,7 @@ def _diff(session: _Session, options: Options) -> int:
     )
     if listing or report is not None:
         from .writers.report import json_line, text_line
+    writers = [one for one in (writer, layer) if one is not None]
     counts = dict.fromkeys((ChangeKind.ADDED, ChangeKind.MODIFIED, ChangeKind.REMOVED), 0)
     for change in plan.changes():
         if change.kind in counts:
@@ -230,16 +116,22 @@ def _diff(session: _Session, options: Options) -> int:
                 session.result(text_line(change))
             if report is not None:
                 report(json_line(change, digests))
-        if writer is not None:
-            writer.write(change)
+        for to in writers:
+            to.write(change)
     proved = None
+    if layer is not None:
+        layer.finish(counts)
+        if session.report is not None:
+            session.report.finish()
+        session.console.hold_signals()
+        layer.publish()
     if writer is not None:
         output = _publish(session, writer)
         if options.verify:
             from .apply import MergedTree
 
-            written = session.disk(output.path, os.dup(output.root))
-            merged = MergedTree(session.reader(lower), written, style)
+            changes = session.disk(output.path, os.dup(output.root))
+            merged = MergedTree(session.reader(lower), changes, style)
             proved = _prove(session, merged, *seen(merged, session.reader(upper)), style)
     if session.report is not None:
         session.report.publish()
@@ -265,7 +157,7 @@ def _inputs(*trees: DiskTree | EmptyTree) -> list[tuple[int, bytes]]:
     return [(tree.root_fd, tree.path()) for tree in trees if isinstance(tree, DiskTree)]
 
 
-def _report_sink(session: _Session, inputs: list[tuple[int, bytes]]) -> Callable[[str], None] | None:
+def _report_sink(session: Session, inputs: list[tuple[int, bytes]]) -> Callable[[str], None] | None:
     path = session.options.report
     if path is None:
         return None
@@ -273,15 +165,13 @@ def _report_sink(session: _Session, inputs: list[tuple[int, bytes]]) -> Callable
         return session.result
     from .writers.output import OutputFile
 
-    session.report = OutputFile(os.fsencode(path))
+    session.report = OutputFile(os.fsencode(path), "report")
     session.report.open(inputs)
     session.avoid(session.report.directory(), "the directory of the report")
     return session.report.write
 
 
-def _writer(
-    session: _Session, source: Tree, inputs: list[tuple[int, bytes]], style: Style
-) -> DirectoryWriter:
+def _writer(session: Session, source: Tree, inputs: list[tuple[int, bytes]], style: Style) -> DirectoryWriter:
     """Open OUT and what writes into it."""
     from .writers.directory import DirectoryWriter
     from .writers.output import Output
@@ -298,7 +188,36 @@ def _writer(
     return writer
 
 
-def _publish(session: _Session, writer: DirectoryWriter) -> Output:
+def _layer(session: Session, source: Tree, inputs: list[tuple[int, bytes]], style: Style) -> Layer:
+    """Open the layer and what writes it."""
+    from .writers.blob import Blob
+    from .writers.layer import Layer, LayerWriter, source_date_epoch
+    from .writers.output import OutputFile
+
+    options = session.options
+    path, metadata = options.layer or "", options.metadata_file
+    file = None if path == "-" else OutputFile(os.fsencode(path), "layer")
+    blob = Blob(
+        session.console.put if file is None else file.put, options.compression, options.compression_level
+    )
+    writer = LayerWriter(
+        blob.put,
+        source,
+        style,
+        session.losses,
+        session.tally,
+        all_xattrs=options.layer_xattrs == "all",
+        latest=source_date_epoch(os.environ),
+    )
+    described = None if metadata is None else OutputFile(os.fsencode(metadata), "metadata")
+    session.layer = Layer(file, described, blob, writer)
+    taken = [] if session.report is None else [session.report.place()]
+    for directory in session.layer.open(inputs, taken):
+        session.avoid(directory, "the directory of the layer")
+    return session.layer
+
+
+def _publish(session: Session, writer: DirectoryWriter) -> Output:
     """Give OUT its last touch and its name."""
     output = session.output
     if output is None:
@@ -313,7 +232,7 @@ def _publish(session: _Session, writer: DirectoryWriter) -> Output:
     return output
 
 
-def _prove(session: _Session, merged: MergedTree, view: Tree, upper: Tree, style: Style) -> bool:
+def _prove(session: Session, merged: MergedTree, view: Tree, upper: Tree, style: Style) -> bool:
     """Whether the merged view is UPPER; where it is not is said."""
     from .verify import Proof
 
@@ -364,7 +283,7 @@ def run_apply(options: Options, console: Console) -> int:
     return _run(_apply, options, console)
 
 
-def _apply(session: _Session, options: Options) -> int:
+def _apply(session: Session, options: Options) -> int:
     from .apply import MergedTree
 
     style = STYLES[options.whiteout or "oci"]

@@ -26,6 +26,7 @@ from differ.options import APPLY_HELP, DIFF_HELP, UsageError, parse_apply, parse
 from .conftest import RunDiffer
 
 # Calls of the real os that know nothing of files.
+ONLY_LAYER = "--layer - is all that can be on stdout; name a file for it or for the rest"
 HARMLESS = {"fsencode", "fsdecode", "fspath", "urandom", "getpid", "geteuid", "strerror", "major", "minor"}
 
 
@@ -156,6 +157,29 @@ WRONG: list[tuple[list[str], str]] = [
     (["--jobs=257", "/lower", "/upper"], "--jobs '257': a number from 1 to 256"),
     (["--overlay=on", "/lower", "/upper"], "--overlay 'on': choose one of auto, off"),
     (["--verify", "/lower", "/upper"], "--verify proves what was written, so it needs OUT"),
+    (["--verify", "--layer=l", "/lower", "/upper"], "--verify proves what was written, so it needs OUT"),
+    (["--layer=l", "/lower", "/upper", "/out"], "--layer takes the place of OUT; give one of them"),
+    (["--layer=", "/lower", "/upper"], "--layer '': name a file"),
+    (["--layer=l/", "/lower", "/upper"], "--layer 'l/': name a file"),
+    (["--layer=l", "--metadata-file=", "/lower", "/upper"], "--metadata-file '': name a file"),
+    (["--layer=l", "--whiteout=none", "/lower", "/upper"], "--whiteout none: a layer has those of oci"),
+    (["--layer=-", "--report=-", "/lower", "/upper"], ONLY_LAYER),
+    (["--layer=-", "-v", "/lower", "/upper"], ONLY_LAYER),
+    (["--compression=gzip", "/lower", "/upper"], "--compression is about a layer, so it needs --layer"),
+    (["--layer-xattrs=all", "/lower", "/upper"], "--layer-xattrs is about a layer, so it needs --layer"),
+    (["--metadata-file=m", "/lower", "/upper"], "--metadata-file is about a layer, so it needs --layer"),
+    (
+        ["--layer=l", "--compression=xz", "/lower", "/upper"],
+        "--compression 'xz': choose one of none, gzip, zstd",
+    ),
+    (
+        ["--layer=l", "--compression-level=1", "/lower", "/upper"],
+        "--compression-level 1: none has none",
+    ),
+    (
+        ["--layer=l", "--compression=gzip", "--compression-level=10", "/lower", "/upper"],
+        "--compression-level 10: gzip has 1 to 9",
+    ),
     (["--digest", "/lower", "/upper"], "--digest adds to a report, so it needs --report"),
     (["-qv", "/lower", "/upper"], EXCLUDE),
     (["-v", "/lower", "/upper", "--quiet"], EXCLUDE),
@@ -250,6 +274,11 @@ DEFAULTS: dict[str, Any] = {
     "verbose": False,
     "verify": False,
     "jobs": 0,
+    "compression": "none",
+    "compression_level": 0,
+    "layer": None,
+    "layer_xattrs": "capability",
+    "metadata_file": None,
     "overlay": "auto",
     "version": False,
     "whiteout": None,

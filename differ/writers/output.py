@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 _NESTED_MOUNTS = 100  # mounts of one directory on itself that are looked through
 _LINES_HELD = 256  # lines of a report written by one call
+_BYTES_HELD = 256 * 1024  # or bytes of something else
 
 
 class Output:
@@ -208,15 +209,18 @@ class OutputFile:
 
     ``path``: where; written under another name beside it first, unless it is something other than
     a regular file (a pipe, a symbolic link as /dev/stdout), which takes the bytes as they come.
+    ``what``: what it is, for messages.
     """
 
-    def __init__(self, path: bytes) -> None:
+    def __init__(self, path: bytes, what: str) -> None:
         self.path = path
+        self._what = what
         self._above, self._name = os.path.split(path)
         self._parent = -1
         self._fd = -1
         self._staged: bytes | None = None
         self._pending: list[bytes] = []
+        self._held = 0
 
     def open(self, inputs: Iterable[tuple[int, bytes]]) -> None:
         """Make the file ready; ``inputs`` and errors are those of :meth:`Output.open`."""
@@ -226,7 +230,7 @@ class OutputFile:
                 facts = os.stat(self._name, dir_fd=self._parent, follow_symlinks=False)
                 regular = S_ISREG(facts.st_mode)
                 if S_ISDIR(facts.st_mode) or self._name in (b"", b".", b".."):
-                    raise DifferError("is a directory; name a file for the report", self.path)
+                    raise DifferError(f"is a directory; name a file for the {self._what}", self.path)
             except FileNotFoundError:
                 regular = True
             if regular:
@@ -270,9 +274,17 @@ class OutputFile:
         if len(self._pending) >= _LINES_HELD:
             self._flush()
 
+    def put(self, data: bytes) -> None:
+        """Add bytes; raises :class:`DifferError`."""
+        self._held += len(data)
+        self._pending.append(data)
+        if self._held >= _BYTES_HELD:
+            self._flush()
+
     def _flush(self) -> None:
-        data = b"".join(self._pending)
+        data = memoryview(b"".join(self._pending))
         self._pending.clear()
+        self._held = 0
         try:
             while data:
                 data = data[os.write(self._fd, data) :]

@@ -1,0 +1,202 @@
+"""Changes written as an OCI layer: a tar (image-spec layer.md), as the builders of images write it.
+
+Nothing is made on a disk, so a layer may hold what this user could not make: owners, devices, capabilities, the
+whiteout of a name that is too long for one in a directory.
+"""
+
+from __future__ import annotations
+
+import os
+from stat import S_IFMT, S_IFREG, S_IMODE, S_ISBLK, S_ISCHR, S_ISDIR
+
+from ..compare import CAPABILITY
+from ..content import changed, is_unchanged
+from ..model import ChangeKind, DifferError, os_reason
+from .tar import END, LINK, TYPES, Header, packed, padding
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from ..model import Change, Entry, Losses, Tally, Tree
+    from ..whiteout import Style
+    from .blob import Blob
+    from .output import OutputFile, Place
+
+_READ = 256 * 1024  # bytes
+_NS = 1_000_000_000
+_LOSS = "a layer has capabilities only (--layer-xattrs all)"
+
+
+class LayerWriter:
+    """Writes changes as a tar.
+
+    ``put``: takes its bytes.
+    ``source``: UPPER, for the content of files; the writer moves in it as it likes.
+    ``style``: how removals are written.
+    ``losses``: told what is not carried.  ``tally``: counts the bytes of files.
+    ``all_xattrs``: whether all attributes are carried, and not only capabilities.
+    ``latest``: seconds since 1970 after which no time is; None for any (SOURCE_DATE_EPOCH,
+    https://reproducible-builds.org/specs/source-date-epoch/).
+    """
+
+    def __init__(
+        self,
+        put: Callable[[bytes], object],
+        source: Tree,
+        style: Style,
+        losses: Losses,
+        tally: Tally,
+        *,
+        all_xattrs: bool,
+        latest: int | None,
+    ) -> None:
+        self._put = put
+        self._source = source
+        self._style = style
+        self._losses = losses
+        self._tally = tally
+        self._all_xattrs = all_xattrs
+        self._latest = latest
+
+    def write(self, change: Change) -> None:
+        """Write one change; raises :class:`DifferError`, which names the path."""
+        if change.upper is not None and change.kind != ChangeKind.REMOVED:
+            self._entry(change, change.upper)
+            return
+        above, slash, name = change.path.rpartition(b"/")
+        marker = self._style.marker(name)
+        if marker is not None:
+            self._put(packed(Header(above + slash + marker.name, TYPES[marker.type], mtime=self._time(0))))
+
+    def finish(self) -> None:
+        """Write the end."""
+        self._put(END)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def _entry(self, change: Change, entry: Entry) -> None:
+        facts = entry.stat
+        kind = S_IFMT(facts.st_mode)
+        is_device = S_ISCHR(facts.st_mode) or S_ISBLK(facts.st_mode)
+        header = Header(
+            change.path + b"/" if S_ISDIR(facts.st_mode) else change.path,
+            TYPES[kind],
+            S_IMODE(facts.st_mode),
+            facts.st_uid,
+            facts.st_gid,
+            mtime=self._time(facts.st_mtime_ns),
+            target=entry.target or b"",
+            device=(os.major(facts.st_rdev), os.minor(facts.st_rdev)) if is_device else (0, 0),
+            records=self._records(change.path, entry),
+        )
+        if change.link is not None:
+            header.type, header.target = LINK, change.link
+            self._put(packed(header))
+        elif kind == S_IFREG:
+            header.size = facts.st_size
+            self._file(change.path, entry, header)
+        else:
+            self._put(packed(header))
+
+    def _time(self, ns: int) -> int:
+        seconds = ns // _NS
+        return seconds if self._latest is None else min(seconds, self._latest)
+
+    def _records(self, path: bytes, entry: Entry) -> dict[str, bytes]:
+        """The attributes of an entry as pax records."""
+        records = {}
+        for name, value in entry.xattrs.items():
+            if self._all_xattrs or name == CAPABILITY:
+                records["SCHILY.xattr." + name] = value
+            else:
+                self._losses.add(f"{name} attributes", path, _LOSS)
+        return records
+
+    def _file(self, path: bytes, entry: Entry, header: Header) -> None:
+        facts, source = entry.stat, self._source
+        *parents, name = path.split(b"/")
+        source.seek(parents)
+        fd = source.open(name, facts)
+        try:
+            self._put(packed(header))
+            left = facts.st_size
+            while left:
+                data = os.read(fd, min(left, _READ))
+                if not data:
+                    raise changed(source.path(name))
+                self._put(data)
+                left -= len(data)
+                self._tally.written += len(data)
+                self._tally.tick()
+            self._put(padding(facts.st_size))
+            if not is_unchanged(fd, facts):
+                raise changed(source.path(name))
+        except OSError as error:
+            raise DifferError(f"cannot be read: {os_reason(error)}", source.path(name)) from error
+        finally:
+            os.close(fd)
+
+
+class Layer:
+    """A layer in a file or on stdout, and what describes it.
+
+    ``file``: where it goes; None for stdout.
+    ``metadata``: where its descriptor goes; None for nowhere.
+    ``blob``: its bytes.  ``writer``: what makes them.
+    """
+
+    def __init__(
+        self, file: OutputFile | None, metadata: OutputFile | None, blob: Blob, writer: LayerWriter
+    ) -> None:
+        self._metadata = metadata
+        self._files = [one for one in (metadata, file) if one is not None]
+        self._blob = blob
+        self._writer = writer
+        self.write = writer.write
+
+    def open(self, inputs: list[tuple[int, bytes]], taken: list[Place]) -> list[int]:
+        """Make the files ready; the directories in which they are made.
+
+        ``inputs``: as for :meth:`.output.OutputFile.open`.  ``taken``: where other results will be.
+        """
+        for file in self._files:
+            file.open(inputs)
+            if file.place() in taken:
+                raise DifferError("is the path of two results; name another", file.path)
+            taken.append(file.place())
+        return [file.directory() for file in self._files]
+
+    def finish(self, counts: dict[str, int]) -> None:
+        """Write the end, and the metadata.
+
+        ``counts``: of changes, by their kinds.
+        """
+        import json
+
+        self._writer.finish()
+        self._blob.finish()
+        if self._metadata is not None:
+            described = {**self._blob.descriptor(), "diffID": self._blob.diff_id, "changes": counts}
+            self._metadata.write(json.dumps(described, indent=2))
+        for file in self._files:
+            file.finish()
+
+    def publish(self) -> None:
+        """Give the files their names."""
+        for file in reversed(self._files):
+            file.publish()
+
+    def discard(self) -> None:
+        """Remove what was not published."""
+        for file in self._files:
+            file.discard()
+
+
+def source_date_epoch(environment: Mapping[str, str]) -> int | None:
+    """What SOURCE_DATE_EPOCH says; raises :class:`DifferError` if that is no number."""
+    said = environment.get("SOURCE_DATE_EPOCH", "")
+    if said and not (said.isascii() and said.isdecimal()):
+        raise DifferError(f"SOURCE_DATE_EPOCH {said!r}: seconds since 1970 in decimal digits")
+    return int(said) if said else None

@@ -1,0 +1,198 @@
+"""A difference as a layer: byte for byte what BuildKit exports, and what others make of it."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+import os
+import subprocess
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .command import PROGRAMS, differ
+from .conftest import RunDiffer, needs_root
+from .native.cases import CASES, make
+from .test_native import golden
+from .trees import A, Builder, read_tree
+
+pytestmark = pytest.mark.cli
+
+
+@needs_root
+@pytest.mark.parametrize("case", CASES)
+def test_the_layer_is_the_one_that_buildkit_exports(case: str, tmp_path: Path, run_differ: RunDiffer) -> None:
+    for side in ("lower", "upper"):
+        (tmp_path / side).mkdir(mode=0o755)
+        make(case, side, str(tmp_path / side))
+    layer = tmp_path / "layer"
+    status, _, err = run_differ(
+        "--compare", "native", "--layer", layer, tmp_path / "lower", tmp_path / "upper"
+    )
+    assert status == 0, err
+    digest = golden(case)["native"].get("layer_digest")
+    found = "sha256:" + hashlib.sha256(layer.read_bytes()).hexdigest()
+    assert found == digest
+
+
+# ---------------------------------------------------------------- what it holds
+
+
+@pytest.fixture
+def sides(tmp_path: Path) -> tuple[Path, Path]:
+    lower, upper = tmp_path / "lower", tmp_path / "upper"
+    for side in (lower, upper):
+        side.mkdir(mode=0o755)
+        t = Builder(side)
+        t.dir("d")
+        t.file("d/same", b"same")
+        t.file("d/gone", b"gone")
+        t.settle(A)
+    (upper / "d/gone").unlink()
+    t = Builder(upper)
+    t.file("d/new", b"new" * 1000)
+    t.link("d/new", "d/twice")
+    t.symlink("d/to", "new")
+    t.fifo("d/fifo")
+    t.settle(A)
+    return lower, upper
+
+
+def layer_of(run_differ: RunDiffer, sides: tuple[Path, Path], *options: object) -> bytes:
+    layer = sides[0].parent / "layer"
+    status, text, err = run_differ(*options, "--layer", layer, *sides)
+    assert (status, text) == (0, ""), err
+    return layer.read_bytes()
+
+
+def test_what_gnu_tar_unpacks(sides: tuple[Path, Path], run_differ: RunDiffer, tmp_path: Path) -> None:
+    out, unpacked = tmp_path / "out", tmp_path / "unpacked"
+    status, _, err = run_differ(*sides, out)
+    assert status == 0, err
+    unpacked.mkdir()
+    data = layer_of(run_differ, sides)
+    subprocess.run(["tar", "-xpf", "-", "-C", unpacked], input=data, check=True)
+    rows = [{**row, "mtime": [row["mtime"][0], 0]} for row in read_tree(out)[1:]]
+    assert [row["path"] for row in rows] == ["d", "d/.wh.gone", "d/fifo", "d/new", "d/to", "d/twice"]
+    assert read_tree(unpacked)[1:] == rows
+
+
+@pytest.mark.parametrize("compression", ["gzip", "zstd"])
+def test_compressed(
+    compression: str, sides: tuple[Path, Path], run_differ: RunDiffer, tmp_path: Path
+) -> None:
+    if compression == "zstd" and PROGRAMS is not None:
+        status, _, err = run_differ("--compression=zstd", "--layer", tmp_path / "l", *sides)
+        assert status == 2
+        assert (
+            err == "differ: --compression zstd: this Python has none; pip install zstandard, or take gzip\n"
+        )
+        assert not (tmp_path / "l").exists()
+        return
+    plain = layer_of(run_differ, sides)
+    described = tmp_path / "described"
+    options = [f"--compression={compression}", "--metadata-file", described]
+    packed = layer_of(run_differ, sides, *options)
+    if compression == "gzip":
+        assert gzip.decompress(packed) == plain
+    else:
+        zstandard = pytest.importorskip("zstandard")
+        assert zstandard.ZstdDecompressor().decompressobj().decompress(packed) == plain
+    assert json.loads(described.read_text()) == {
+        "mediaType": f"application/vnd.oci.image.layer.v1.tar+{compression}",
+        "digest": "sha256:" + hashlib.sha256(packed).hexdigest(),
+        "size": len(packed),
+        "diffID": "sha256:" + hashlib.sha256(plain).hexdigest(),
+        "changes": {"added": 4, "modified": 0, "removed": 1},
+    }
+    assert layer_of(run_differ, sides, *options) == packed
+    assert len(layer_of(run_differ, sides, *options, "--compression-level=1")) >= len(packed)
+
+
+def test_stdout(sides: tuple[Path, Path], tmp_path: Path, run_differ: RunDiffer) -> None:
+    process = differ("--layer", "-", *sides, text=False)
+    out: Any
+    out, err = process.communicate()
+    assert (process.returncode, out) == (0, layer_of(run_differ, sides)), err
+
+
+def test_times_are_no_later_than_source_date_epoch(
+    sides: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, run_differ: RunDiffer
+) -> None:
+    def times() -> dict[str, float]:
+        with tarfile.open(fileobj=io.BytesIO(layer_of(run_differ, sides))) as opened:
+            return {member.name: member.mtime for member in opened}
+
+    for path in ("d/new", "d"):
+        os.utime(sides[1] / path, ns=(0, 1_700_000_000_999_999_999))
+    before = times()
+    assert before["d/new"] == 1_700_000_000
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1650000000")
+    assert times() == {name: min(time, 1_650_000_000) for name, time in before.items()}
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "now")
+    status, _, err = run_differ("--layer", sides[0].parent / "no", *sides)
+    assert (status, err) == (2, "differ: SOURCE_DATE_EPOCH 'now': seconds since 1970 in decimal digits\n")
+    assert not (sides[0].parent / "no").exists()
+
+
+@needs_root
+def test_attributes(sides: tuple[Path, Path], run_differ: RunDiffer) -> None:
+    os.setxattr(sides[1] / "d/new", "user.x", b"1")
+    layer = sides[0].parent / "layer"
+    status, _, err = run_differ("--layer", layer, *sides)
+    assert status == 0
+    reason = "a layer has capabilities only (--layer-xattrs all)"
+    assert f"differ: warning: user.x attributes of 2 entries not carried ({reason}), first d/new\n" in err
+    with tarfile.open(layer) as opened:
+        assert "SCHILY.xattr.user.x" not in opened.getmember("d/new").pax_headers
+    with tarfile.open(fileobj=io.BytesIO(layer_of(run_differ, sides, "--layer-xattrs=all"))) as opened:
+        assert opened.getmember("d/new").pax_headers["SCHILY.xattr.user.x"] == "1"
+
+
+# ---------------------------------------------------------------- trouble
+
+
+def test_nothing_is_left_of_a_layer_that_fails(
+    sides: tuple[Path, Path], run_differ: RunDiffer, tmp_path: Path
+) -> None:
+    (sides[1] / "d/.wh.x").write_text("")
+    (tmp_path / "layer").write_text("old")
+    status, _, err = run_differ("--layer", tmp_path / "layer", "--metadata-file", tmp_path / "m", *sides)
+    assert status == 2
+    assert "cannot exist in an image" in err
+    assert sorted(os.listdir(tmp_path)) == ["layer", "lower", "upper"]
+    assert (tmp_path / "layer").read_text() == "old"
+
+
+def test_a_layer_lies_outside_both_trees(sides: tuple[Path, Path], run_differ: RunDiffer) -> None:
+    for side in sides:
+        status, _, err = run_differ("--layer", side / "layer", *sides)
+        where = f"lies in {side}; write to a directory outside both trees"
+        assert (status, err) == (2, f"differ: {side}/layer: {where}\n")
+        assert not (side / "layer").exists()
+
+
+def test_two_results_have_two_paths(sides: tuple[Path, Path], run_differ: RunDiffer, tmp_path: Path) -> None:
+    layer = tmp_path / "layer"
+    for option in ("--metadata-file", "--report"):
+        status, _, err = run_differ("--layer", layer, option, layer, *sides)
+        assert (status, err) == (2, f"differ: {layer}: is the path of two results; name another\n")
+        assert not layer.exists()
+
+
+def test_a_full_disk(sides: tuple[Path, Path], run_differ: RunDiffer) -> None:
+    status, _, err = run_differ("--layer", "/dev/full", *sides)
+    assert (status, err) == (2, "differ: /dev/full: cannot be written: No space left on device\n")
+
+
+@needs_root
+def test_a_name_that_is_too_long_for_a_whiteout_in_a_directory(
+    sides: tuple[Path, Path], run_differ: RunDiffer
+) -> None:
+    (sides[0] / ("n" * 255)).write_text("")
+    with tarfile.open(fileobj=io.BytesIO(layer_of(run_differ, sides))) as opened:
+        assert ".wh." + "n" * 255 in opened.getnames()
