@@ -37,6 +37,7 @@ LAZY = {
     "differ.ignore": "--ignore",
     "differ.overlay": "between overlay mounts",
     "differ.verify": "--verify",
+    "differ.writers.blob": "--layer",
     "differ.writers.layer": "--layer",
     "differ.writers.output": "OUT, and the file of --report",
     "differ.writers.report": "lists and --report",
