@@ -189,6 +189,26 @@ def test_a_full_disk(sides: tuple[Path, Path], run_differ: RunDiffer) -> None:
     assert (status, err) == (2, "differ: /dev/full: cannot be written: No space left on device\n")
 
 
+@pytest.mark.inside
+@pytest.mark.parametrize("size", [0, 100, 4000])
+def test_a_file_that_changes_while_it_is_read(
+    size: int, sides: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, run_differ: RunDiffer
+) -> None:
+    real, path = os.read, sides[1] / "d/new"
+
+    def read(fd: int, count: int) -> bytes:
+        if os.fstat(fd).st_ino == path.stat().st_ino:
+            os.truncate(path, size)
+        return real(fd, count)
+
+    monkeypatch.setattr(os, "read", read)
+    layer = sides[0].parent / "layer"
+    status, _, err = run_differ("--layer", layer, *sides)
+    reason = "changed while it was read; run again when nothing writes to the tree"
+    assert (status, err) == (2, f"differ: {path}: {reason}\n")
+    assert not layer.exists()
+
+
 @needs_root
 def test_a_name_that_is_too_long_for_a_whiteout_in_a_directory(
     sides: tuple[Path, Path], run_differ: RunDiffer
