@@ -299,6 +299,24 @@ def differ_all(place: Path) -> Program:
     return Program("differ", lambda trees: [*words, str(trees.upper), str(trees.out)], check_copy, nothing)
 
 
+def differ_layer(place: Path) -> Program:
+    """Ours, writing all of UPPER as a layer."""
+    words = [*ours(place), "-q", *OPTIONS["W7"], "--layer-xattrs", "all", "scratch"]
+    return Program(
+        "differ",
+        lambda trees: [*words, str(trees.upper), "--layer", str(trees.out)],
+        lambda trees, said: check_names(trees),
+        nothing,
+    )
+
+
+def check_names(trees: Trees) -> Answer:
+    """The names that only one of UPPER and a tar of it has."""
+    packed = {line.rstrip("/") for line in _lines(["tar", "--quoting-style=literal", "-tf", str(trees.out)])}
+    there = set(_lines(["find", str(trees.upper), "-mindepth", "1", "-printf", "%P\\n"]))
+    return {("F", name) for name in packed ^ there}
+
+
 def check_copy(trees: Trees, said: str) -> Answer:
     """How what was written differs from UPPER."""
     again = [*RSYNC, "-nic", "--delete", f"{trees.upper}/", f"{trees.out}/"]

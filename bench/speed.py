@@ -140,7 +140,8 @@ class Bench:
         """Everything is new."""
         empty = self.place / "empty"
         empty.mkdir(exist_ok=True)
-        programs = [peers.differ_all(self.place), peers.copy(), peers.tar()]
+        programs = [peers.differ_all(self.place), peers.copy()]
+        packing = [peers.differ_layer(self.place), peers.tar()]
 
         def around(program: Program) -> AbstractContextManager[None]:
             os.sync()  # what the one before has written is not this one's
@@ -150,6 +151,7 @@ class Bench:
         with self.material.disk() as (disk, words), mounted(disk.lower.parent, *words):
             trees = Trees(empty, disk.lower, (), disk.lower.with_name("out"))
             yield from self.against("W7", "to a directory", trees, programs, around)
+            yield from self.against("W7", "to a layer", trees, packing, around)
 
     def w8(self) -> Iterator[Row]:
         """Every byte, from the disk."""
