@@ -26,10 +26,9 @@ class Found:
     ``identical``: bytes of files that were proven to be one inode.
     ``directories``: how many were looked into.
     ``links``: names in LOWER, by the inode, how many it has in all, and whether this one may have changed.
-    ``facts``: of candidates on both sides, by the path, as far as they are at hand; other processes do not get them.
     """
 
-    __slots__ = ("directories", "facts", "identical", "links", "rows")
+    __slots__ = ("directories", "identical", "links", "rows")
 
     def __init__(
         self,
@@ -42,7 +41,6 @@ class Found:
         self.links = links or []
         self.identical = identical
         self.directories = directories
-        self.facts: dict[bytes, tuple[Stat | None, Stat | None]] = {}
 
     def values(self) -> tuple[list[Row], list[tuple[int, int, bool]], int, int]:
         """What another process can make the same of."""
@@ -55,14 +53,12 @@ class Candidates:
     ``tally``: counts what was found.
     ``directories``: how many were looked into.
     ``unequal``: the paths of files whose bytes differ, which need not be read again.
-    ``facts``: of candidates on both sides, by the path, which need not be asked for again.
     """
 
     def __init__(self, tally: Tally) -> None:
         self.root: Node | None = {}
         self.directories = 0
         self.unequal: set[bytes] = set()
-        self.facts: dict[bytes, tuple[Stat | None, Stat | None]] = {}
         self._links: dict[int, list[int]] = {}
         self._tally = tally
 
@@ -70,7 +66,6 @@ class Candidates:
         """Add what was found."""
         self._tally.identical += found.identical
         self.directories += found.directories
-        self.facts.update(found.facts)
         for inode, names_in_all, changed in found.links:
             known = self._links.setdefault(inode, [names_in_all, 0, False])
             known[1] += 1
@@ -111,13 +106,11 @@ class Candidates:
 class CandidateTree:
     """A tree with no other names than candidates.
 
-    ``found``: the candidates.  ``side``: 0 for LOWER, 1 for UPPER.
+    ``found``: the candidates.
     """
 
-    def __init__(self, tree: DiskTree, found: Candidates, side: int) -> None:
+    def __init__(self, tree: DiskTree, found: Candidates) -> None:
         self._tree = tree
-        self._side = side
-        self._known = found.facts
         self._nodes = [found.root]
         self._unequal = found.unequal
         self._facts: dict[bytes, Stat] = {}
@@ -133,13 +126,9 @@ class CandidateTree:
         node = self._nodes[-1]
         if node is None:
             return self._tree.names()
-        facts = [(name, self._find(name)) for name in sorted(node)]
+        facts = [(name, self._tree.find(name)) for name in sorted(node)]
         self._facts = {name: there for name, there in facts if there is not None}
         return [*self._facts]
-
-    def _find(self, name: bytes) -> Stat | None:
-        known = self._known and self._known.get(b"/".join([*self._tree.descent.names, name]))
-        return known[self._side] if known else self._tree.find(name)
 
     def is_unequal(self, name: bytes) -> bool:
         """Whether the bytes of the file ``name`` in the current directory are known to differ."""

@@ -53,9 +53,7 @@ class LayersFinder(UntouchedFinder):
         # link meanwhile, no more comes of it than a name to be looked at.
         for name in names:
             path = b"/".join([*parents, name])
-            facts = _facts(self._lower, path), _facts(self._upper, path)
-            self.found.facts[path] = facts
-            self._touched(here, name, *facts)
+            self._touched(here, name, _facts(self._lower, path), _facts(self._upper, path))
         return self._seen(here, len(names))
 
     def _standing(self, parents: list[bytes]) -> list[Descent]:

@@ -50,7 +50,7 @@ def search(
     found, told = _found(Between(lower, upper, profile, groups=groups), mountinfo, tally, jobs)
     if found.root is None:
         return Searched(lower, upper, same, told)
-    left, right = CandidateTree(lower, found, 0), CandidateTree(upper, found, 1)
+    left, right = CandidateTree(lower, found), CandidateTree(upper, found)
 
     def same_content(lower: Tree, upper: Tree, name: bytes, lower_stat: Stat, upper_stat: Stat) -> bool:
         return not right.is_unequal(name) and same(lower, upper, name, lower_stat, upper_stat)
