@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     Choices = tuple[str, ...] | range | None
 
 _JOBS = range(1, 257)
+_IDS = 2**32 - 1  # the last one is none
 _LEVELS = {"none": range(0), "gzip": range(1, 10), "zstd": range(1, 23)}
 OVERLAY = ("auto", "off")
 PROGRESS = ("auto", "plain", "none")
@@ -40,6 +41,8 @@ empty directory, outside both trees.
   --compression HOW      of the layer: none (the default), gzip, zstd
   --compression-level N  1 to 9 for gzip (usually 6), 1 to 22 for zstd (usually 3)
   --layer-xattrs WHICH   capability (what BuildKit writes, the default), all
+  --uid-map MAP          the owners in the layer: INSIDE:OUTSIDE[:COUNT], as podman has it, where
+  --gid-map MAP          OUTSIDE is what is read; repeatable; without one as read
   --metadata-file FILE   write the layer's descriptor, its diffID and the number of changes
   --ignore PATTERN       leave out what a .dockerignore pattern matches, on both sides; repeatable
   --xattr-exclude GLOB   leave out extended attributes whose names match; repeatable
@@ -94,6 +97,7 @@ class Options:
         "compression_level",
         "digest",
         "exit_code",
+        "gid_map",
         "help",
         "ignore",
         "jobs",
@@ -107,6 +111,7 @@ class Options:
         "quiet",
         "report",
         "strict",
+        "uid_map",
         "upper",
         "verbose",
         "verify",
@@ -131,6 +136,8 @@ class Options:
         self.layer: str | None = None
         self.layer_xattrs = "capability"
         self.metadata_file: str | None = None
+        self.uid_map: list[str] = []
+        self.gid_map: list[str] = []
         self.overlay = "auto"
         self.progress = "auto"
         self.quiet = False
@@ -181,6 +188,8 @@ _DIFF = Grammar(
         "layer": None,
         "layer-xattrs": ("capability", "all"),
         "metadata-file": None,
+        "uid-map": None,
+        "gid-map": None,
         "overlay": OVERLAY,
         "report": None,
     },
@@ -228,7 +237,14 @@ def parse_apply(arguments: list[str]) -> Options:
 
 def _check_layer(options: Options) -> None:
     if options.layer is None:
-        for name in ("compression", "compression_level", "layer_xattrs", "metadata_file"):
+        for name in (
+            "compression",
+            "compression_level",
+            "layer_xattrs",
+            "metadata_file",
+            "uid_map",
+            "gid_map",
+        ):
             if getattr(options, name) != getattr(Options(), name):
                 raise UsageError(f"--{name.replace('_', '-')} is about a layer, so it needs --layer")
         return
@@ -238,12 +254,26 @@ def _check_layer(options: Options) -> None:
         raise UsageError(f"--whiteout {options.whiteout}: a layer has those of oci")
     if options.layer == "-" and (options.verbose or options.report == "-"):
         raise UsageError("--layer - is all that can be on stdout; name a file for it or for the rest")
+    for name in ("uid_map", "gid_map"):
+        for one in getattr(options, name):
+            if not _is_map(one):
+                raise UsageError(
+                    f"--{name.replace('_', '-')} {one!r}: INSIDE:OUTSIDE[:COUNT], ids below 4294967295"
+                )
     levels = _LEVELS[options.compression]
     if options.compression_level and options.compression_level not in levels:
         raise UsageError(
             f"--compression-level {options.compression_level}: {options.compression} has"
             f" {f'{levels[0]} to {levels[-1]}' if levels else 'none'}"
         )
+
+
+def _is_map(text: str) -> bool:
+    parts = text.split(":")
+    if not 2 <= len(parts) <= 3 or not all(part.isascii() and part.isdecimal() for part in parts):
+        return False
+    inside, outside, count = map(int, (*parts, "1")[:3])
+    return count > 0 and max(inside, outside) + count <= _IDS
 
 
 def _check_noise(options: Options) -> None:

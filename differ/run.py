@@ -191,7 +191,7 @@ def _writer(session: Session, source: Tree, inputs: list[tuple[int, bytes]], sty
 def _layer(session: Session, source: Tree, inputs: list[tuple[int, bytes]], style: Style) -> Layer:
     """Open the layer and what writes it."""
     from .writers.blob import Blob
-    from .writers.layer import Layer, LayerWriter, source_date_epoch
+    from .writers.layer import Layer, LayerWriter, mapped, source_date_epoch
     from .writers.output import OutputFile
 
     options = session.options
@@ -207,6 +207,7 @@ def _layer(session: Session, source: Tree, inputs: list[tuple[int, bytes]], styl
         session.losses,
         session.tally,
         all_xattrs=options.layer_xattrs == "all",
+        owners=(mapped("uid", options.uid_map), mapped("gid", options.gid_map)),
         latest=source_date_epoch(os.environ),
     )
     described = None if metadata is None else OutputFile(os.fsencode(metadata), "metadata")

@@ -153,6 +153,25 @@ def test_attributes(sides: tuple[Path, Path], run_differ: RunDiffer) -> None:
         assert opened.getmember("d/new").pax_headers["SCHILY.xattr.user.x"] == "1"
 
 
+@needs_root
+def test_owners(sides: tuple[Path, Path], run_differ: RunDiffer) -> None:
+    def owners(*options: str) -> dict[str, tuple[int, int]]:
+        with tarfile.open(fileobj=io.BytesIO(layer_of(run_differ, sides, *options))) as opened:
+            return {member.name: (member.uid, member.gid) for member in opened}
+
+    os.chown(sides[1] / "d/new", 1000, 100_005)
+    read = owners()
+    assert (read["d/new"], read["d/twice"], read["d"]) == ((1000, 100_005), (1000, 100_005), (0, 0))
+    maps = ["--uid-map=0:1000", "--uid-map=5:0:7", "--gid-map=0:100000:65536", "--gid-map=70000:0"]
+    found = owners(*maps)
+    assert (found["d/new"], found["d/twice"], found["d"]) == ((0, 5), (0, 5), (5, 70_000))
+    assert found["d/.wh.gone"] == (0, 0)
+    layer = sides[0].parent / "no"
+    status, _, err = run_differ("--layer", layer, *maps[1:], *sides)
+    assert (status, err) == (2, "differ: d/new: its uid 1000 is in no map; add one for it\n")
+    assert not layer.exists()
+
+
 # ---------------------------------------------------------------- trouble
 
 

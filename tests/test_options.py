@@ -172,6 +172,14 @@ WRONG: list[tuple[list[str], str]] = [
         ["--layer=l", "--compression=xz", "/lower", "/upper"],
         "--compression 'xz': choose one of none, gzip, zstd",
     ),
+    (["--uid-map=0:1", "/lower", "/upper"], "--uid-map is about a layer, so it needs --layer"),
+    *(
+        (
+            ["--layer=l", f"--gid-map={wrong}", "/lower", "/upper"],
+            f"--gid-map '{wrong}': INSIDE:OUTSIDE[:COUNT], ids below 4294967295",
+        )
+        for wrong in ("", "0", "0:", "0:1:0", "0:-1", "0:1:2:3", "4294967295:0", "0:1:4294967295", "a:b")
+    ),
     (
         ["--layer=l", "--compression-level=1", "/lower", "/upper"],
         "--compression-level 1: none has none",
@@ -278,6 +286,8 @@ DEFAULTS: dict[str, Any] = {
     "compression_level": 0,
     "layer": None,
     "layer_xattrs": "capability",
+    "uid_map": [],
+    "gid_map": [],
     "metadata_file": None,
     "overlay": "auto",
     "version": False,

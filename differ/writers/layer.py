@@ -36,6 +36,7 @@ class LayerWriter:
     ``style``: how removals are written.
     ``losses``: told what is not carried.  ``tally``: counts the bytes of files.
     ``all_xattrs``: whether all attributes are carried, and not only capabilities.
+    ``owners``: what becomes of a uid and of a gid; raises ``LookupError`` for one that there is none for.
     ``latest``: seconds since 1970 after which no time is; None for any (SOURCE_DATE_EPOCH,
     https://reproducible-builds.org/specs/source-date-epoch/).
     """
@@ -49,9 +50,11 @@ class LayerWriter:
         tally: Tally,
         *,
         all_xattrs: bool,
+        owners: tuple[Callable[[int], int], Callable[[int], int]],
         latest: int | None,
     ) -> None:
         self._put = put
+        self._uid, self._gid = owners
         self._source = source
         self._style = style
         self._losses = losses
@@ -80,12 +83,16 @@ class LayerWriter:
         facts = entry.stat
         kind = S_IFMT(facts.st_mode)
         is_device = S_ISCHR(facts.st_mode) or S_ISBLK(facts.st_mode)
+        try:
+            uid, gid = self._uid(facts.st_uid), self._gid(facts.st_gid)
+        except LookupError as error:
+            raise DifferError(f"its {error.args[0]} is in no map; add one for it", change.path) from None
         header = Header(
             change.path + b"/" if S_ISDIR(facts.st_mode) else change.path,
             TYPES[kind],
             S_IMODE(facts.st_mode),
-            facts.st_uid,
-            facts.st_gid,
+            uid,
+            gid,
             mtime=self._time(facts.st_mtime_ns),
             target=entry.target or b"",
             device=(os.major(facts.st_rdev), os.minor(facts.st_rdev)) if is_device else (0, 0),
@@ -192,6 +199,27 @@ class Layer:
         """Remove what was not published."""
         for file in self._files:
             file.discard()
+
+
+def mapped(kind: str, maps: list[str]) -> Callable[[int], int]:
+    """What ``maps``, each INSIDE:OUTSIDE[:COUNT], make of an id; without any they make nothing of it.
+
+    ``kind``: what to call the id that a ``LookupError`` is about.
+    """
+    ranges = []
+    for one in maps:
+        inside, outside, count = map(int, (*one.split(":"), "1")[:3])
+        ranges.append((inside - outside, range(outside, outside + count)))
+
+    def of(number: int) -> int:
+        for shift, outside in ranges:
+            if number in outside:
+                return number + shift
+        if ranges:
+            raise LookupError(f"{kind} {number}")
+        return number
+
+    return of
 
 
 def source_date_epoch(environment: Mapping[str, str]) -> int | None:
