@@ -120,25 +120,48 @@ def test_umoci_unpacks_upper_of_a_measured_pair(base: Path, case: str) -> None:
         compare_with_umoci(place)
 
 
-def compare_with_umoci(place: Room) -> None:
-    layers = []
-    for tree in ("lower", "out"):
-        layers.append(place.path / f"{tree}.tar")
-        archive(place.path / tree, layers[-1])
+@needs_program("umoci")
+@needs_program("tar")
+@judged
+@given(pair=pairs())
+def test_umoci_unpacks_our_layer(base: Path, pair: Pair) -> None:
+    with generated(pair, base, "oci") as place:
+        compare_with_umoci(place, packed="differ")
+
+
+@needs_program("umoci")
+@needs_program("tar")
+@pytest.mark.parametrize("case", LAYERS)
+def test_umoci_unpacks_our_layer_of_a_measured_pair(base: Path, case: str) -> None:
+    with measured(case, base, "oci") as place:
+        compare_with_umoci(place, packed="differ")
+
+
+def compare_with_umoci(place: Room, packed: str = "tar") -> None:
+    """``packed``: what makes a layer of the changes, GNU tar of OUT or differ itself."""
+    layers = [place.path / "lower.tar", place.path / "out.tar"]
+    archive(place.path / "lower", layers[0])
+    if packed == "tar":
+        archive(place.path / "out", layers[1])
+    else:
+        status, _, err = place.differ("--strict", "--layer", str(layers[1]), "--layer-xattrs=all")
+        assert status == 0, err
     image, unpacked = place.path / "image", "unpacked"
     write_image(image, layers)
     run("umoci", "raw", "unpack", "--image", f"{image}:{TAG}", place.path / unpacked)
     out = place.rows("out")
     seen, wanted = (
-        [umoci_carries(row) for row in left_over(in_order(place.rows(tree)), out, "oci")]
+        [umoci_carries(row, packed) for row in left_over(in_order(place.rows(tree)), out, "oci")]
         for tree in (unpacked, "upper")
     )
     assert seen == wanted
 
 
-def umoci_carries(row: Row) -> Row:
-    """What GNU tar and umoci together can bring over."""
+def umoci_carries(row: Row, packed: str) -> Row:
+    """What GNU tar or differ, and umoci, together can bring over."""
     left_out = set()
+    if packed == "differ" and "mtime" in row:
+        row = row | {"mtime": row["mtime"][:1]}  # a layer has whole seconds
     if row["type"] in ("fifo", "chr", "blk"):
         # GNU tar archives every name of a special file as a file of its own.
         left_out.add("linkgroup")

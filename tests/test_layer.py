@@ -172,6 +172,21 @@ def test_owners(sides: tuple[Path, Path], run_differ: RunDiffer) -> None:
     assert not layer.exists()
 
 
+@needs_root
+def test_names_of_attributes(sides: tuple[Path, Path], run_differ: RunDiffer) -> None:
+    names = [b"user.\xe9", "user.é".encode(), b"user.z"]
+    for name in [*names, b"user.a=b"]:
+        os.setxattr(sides[1] / "d/new", name, b"1")
+    layer = sides[0].parent / "layer"
+    status, _, err = run_differ("--layer-xattrs=all", "--layer", layer, *sides)
+    assert status == 0
+    reason = "no name with = has a place in a tar"
+    assert f"differ: warning: user.a=b attributes of 2 entries not carried ({reason}), first d/new\n" in err
+    data = layer.read_bytes()
+    places = [data.index(b"SCHILY.xattr." + name + b"=1\n") for name in sorted(names)]
+    assert places == sorted(places)
+
+
 # ---------------------------------------------------------------- trouble
 
 

@@ -175,7 +175,7 @@ def build(s: Scene, stack: Stack) -> None:
         upper = mounted(s, "upper", made[1:], made[0], upper_options)
     below = stack.below
     if not all(
-        (path_of(side) / below).is_dir() and not (path_of(side) / below).is_symlink()
+        not (path_of(side) / below).is_symlink() and (path_of(side) / below).is_dir()
         for side in (lower, upper)
     ):
         below = ""

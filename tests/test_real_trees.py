@@ -65,6 +65,9 @@ def test_a_debian_root(written: tuple[Room, str]) -> None:
         compare_with_overlayfs(room)
     else:
         compare_with_umoci(room)
+        for name in ("image", "unpacked"):
+            shutil.rmtree(room.path / name)
+        compare_with_umoci(room, packed="differ")
 
 
 def apply_checked(room: Room) -> None:

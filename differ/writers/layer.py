@@ -111,14 +111,16 @@ class LayerWriter:
         seconds = ns // _NS
         return seconds if self._latest is None else min(seconds, self._latest)
 
-    def _records(self, path: bytes, entry: Entry) -> dict[str, bytes]:
+    def _records(self, path: bytes, entry: Entry) -> dict[bytes, bytes]:
         """The attributes of an entry as pax records."""
         records = {}
         for name, value in entry.xattrs.items():
-            if self._all_xattrs or name == CAPABILITY:
-                records["SCHILY.xattr." + name] = value
-            else:
+            if not (self._all_xattrs or name == CAPABILITY):
                 self._losses.add(f"{name} attributes", path, _LOSS)
+            elif "=" in name:
+                self._losses.add(f"{name} attributes", path, "no name with = has a place in a tar")
+            else:
+                records[b"SCHILY.xattr." + os.fsencode(name)] = value
         return records
 
     def _file(self, path: bytes, entry: Entry, header: Header) -> None:

@@ -40,7 +40,7 @@ class Header:
         mtime: int = 0,
         target: bytes = b"",
         device: tuple[int, int] | None = (0, 0),
-        records: dict[str, bytes] | None = None,
+        records: dict[bytes, bytes] | None = None,
     ) -> None:
         self.name = name
         self.type = type
@@ -60,16 +60,16 @@ def packed(header: Header) -> bytes:
     is_ustar = not records
     split = _split(header.name)
     if not _is_plain(header.name, _NAME):
-        records["path"] = header.name
+        records[b"path"] = header.name
         is_ustar = is_ustar and split is not None
     if not _is_plain(header.target, _NAME):
-        records["linkpath"] = header.target
+        records[b"linkpath"] = header.target
         is_ustar = False
     for key, number, size in (
-        ("uid", header.uid, _SHORT),
-        ("gid", header.gid, _SHORT),
-        ("size", header.size, _LONG),
-        ("mtime", header.mtime, _LONG),
+        (b"uid", header.uid, _SHORT),
+        (b"gid", header.gid, _SHORT),
+        (b"size", header.size, _LONG),
+        (b"mtime", header.mtime, _LONG),
     ):
         if not _fits(number, size):
             records[key] = b"%d" % number
@@ -77,7 +77,7 @@ def packed(header: Header) -> bytes:
     if is_ustar:
         prefix, name = split or (b"", header.name)
         return _block(header, name, prefix)
-    data = b"".join(_record(key.encode(), value) for key, value in sorted(records.items()))
+    data = b"".join(_record(key, value) for key, value in sorted(records.items()))
     above, _, base = header.name.rpartition(b"/")
     parts = [part for part in (above, b"PaxHeaders.0", base) if part]
     extra = Header(_ascii(b"/".join(parts))[:_NAME].rstrip(b"/"), b"x", size=len(data), device=None)
