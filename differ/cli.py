@@ -47,6 +47,7 @@ class Terminal:
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self._is_interrupted = False
         for stream in (sys.stdout, sys.stderr):
             # Names are bytes, and by far the most are UTF-8, whatever the locale says.
             if isinstance(stream, io.TextIOWrapper):
@@ -91,7 +92,7 @@ class Terminal:
         try:
             # A log that holds both shows them in order.  What stdout does not take now it will not
             # take at the end either, where that is an error.
-            if sys.stdout is not None:
+            if sys.stdout is not None and not self._is_interrupted:
                 sys.stdout.flush()
         except OSError:
             pass
@@ -111,9 +112,14 @@ class Terminal:
         """Turn signals into :class:`Interrupted`, except those that our parent had us ignore."""
         for number in _SIGNALS:
             if _signal.getsignal(number) != _signal.SIG_IGN:
-                _signal.signal(number, _interrupt)
+                _signal.signal(number, self._interrupt)
         # The static program has held them back since its first instruction.
         _signal.pthread_sigmask(_signal.SIG_UNBLOCK, _SIGNALS)
+
+    def _interrupt(self, number: int, frame: object) -> None:
+        # Nobody may read stdout any more, and whoever waits for that hears no second signal.
+        self._is_interrupted = True
+        raise Interrupted(number)
 
     def hold_signals(self) -> None:
         """Ignore signals from now on."""
@@ -129,10 +135,6 @@ def _silence(fd: int) -> None:
         os.close(null)
     except OSError:
         pass
-
-
-def _interrupt(number: int, frame: object) -> None:
-    raise Interrupted(number)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -125,18 +125,16 @@ class Finder:
         self._upper.check_here()
         here = Here(parents)
         os.fchdir(self._upper.fd)
-        upper = os.listdir(b".")
-        os.fchdir(self._lower.fd)
         if self._profile.bytes == "always":
-            files = set()
-            lower = set()
-            with os.scandir(b".") as entries:
-                for entry in entries:
-                    lower.add(entry.name)
-                    if entry.is_file(follow_symlinks=False):
-                        files.add(entry.name)
+            upper, upper_files = _listed()
+            os.fchdir(self._lower.fd)
+            listed, files = _listed()
+            files &= upper_files  # nothing else is opened
+            lower = {*listed}
         else:
             files = set()
+            upper = os.listdir(b".")
+            os.fchdir(self._lower.fd)
             lower = {*os.listdir(b".")}
         here.whole += lower.symmetric_difference(upper)
         both = [name for name in upper if name in lower]
@@ -296,6 +294,17 @@ class Finder:
                     close(right)
                 if left >= 0:
                     close(left)
+
+
+def _listed() -> tuple[list[bytes], set[bytes]]:
+    """The names in the current directory, and those that are of regular files."""
+    names, files = [], set()
+    with os.scandir(b".") as entries:
+        for entry in entries:
+            names.append(entry.name)
+            if entry.is_file(follow_symlinks=False):
+                files.add(entry.name)
+    return names, files
 
 
 class Here:

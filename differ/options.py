@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _JOBS = range(1, 257)
 _IDS = 2**32 - 1  # the last one is none
+_DIGITS = 10  # of the largest number that any option takes
 _LEVELS = {"none": range(0), "gzip": range(1, 10), "zstd": range(1, 23)}
 OVERLAY = ("auto", "off")
 PROGRESS = ("auto", "plain", "none")
@@ -213,6 +214,8 @@ def parse_diff(arguments: list[str]) -> Options:
         path = getattr(options, name)
         if path is not None and (not path or path.endswith("/")):
             raise UsageError(f"--{name.replace('_', '-')} {path!r}: name a file")
+    if options.metadata_file == "-":
+        raise UsageError("--metadata-file -: name a file, stdout is for the layer")
     _check_layer(options)
     if options.verbose and options.report == "-":
         raise UsageError("--verbose lists the changes on stdout, so --report needs a file")
@@ -268,9 +271,13 @@ def _check_layer(options: Options) -> None:
         )
 
 
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) <= _DIGITS
+
+
 def _is_map(text: str) -> bool:
     parts = text.split(":")
-    if not 2 <= len(parts) <= 3 or not all(part.isascii() and part.isdecimal() for part in parts):
+    if not 2 <= len(parts) <= 3 or not all(map(_is_number, parts)):
         return False
     inside, outside, count = map(int, (*parts, "1")[:3])
     return count > 0 and max(inside, outside) + count <= _IDS
@@ -329,7 +336,7 @@ def _set(grammar: Grammar, options: Options, name: str, value: str | None) -> No
     choices = grammar.values[name]
     attribute = name.replace("-", "_")
     if isinstance(choices, range):
-        if not (value.isascii() and value.isdecimal() and int(value) in choices):
+        if not (_is_number(value) and int(value) in choices):
             raise UsageError(f"--{name} {value!r}: a number from {choices[0]} to {choices[-1]}")
         setattr(options, attribute, int(value))
         return

@@ -70,7 +70,9 @@ def _stacked(between: Between, mountinfo: bytes) -> Stacked:
 
 def _layers(between: Between, stack: Stacked) -> list[int]:
     """Descriptors of the additional layers; none if they cannot be reached, or not be known for what they are."""
-    if stack.below != b"/" or (stack.view and not linux.sees_trusted_xattrs()):
+    # The top layer is known by the inode of UPPER's root.  Of one between it and LOWER's there is only a path, which
+    # may lead elsewhere by now.
+    if stack.below != b"/" or len(stack.above) != 1 or (stack.view and not linux.sees_trusted_xattrs()):
         return []
     layers: list[int] = []
     try:

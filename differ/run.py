@@ -121,9 +121,7 @@ def _diff(session: Session, options: Options) -> int:
     proved = None
     if layer is not None:
         layer.finish(counts)
-        if session.report is not None:
-            session.report.finish()
-        session.console.hold_signals()
+        _end(session)
         layer.publish()
     if writer is not None:
         output = _publish(session, writer)
@@ -207,14 +205,20 @@ def _layer(session: Session, source: Tree, inputs: list[tuple[int, bytes]], styl
         session.losses,
         session.tally,
         all_xattrs=options.layer_xattrs == "all",
-        owners=(mapped("uid", options.uid_map), mapped("gid", options.gid_map)),
+        owners=(mapped("uid", options.uid_map), mapped("gid", options.gid_map))
+        if options.uid_map or options.gid_map
+        else None,
+        twice=options.compare == "native" or not options.allow_wh_names,
         latest=source_date_epoch(os.environ),
     )
     described = None if metadata is None else OutputFile(os.fsencode(metadata), "metadata")
     session.layer = Layer(file, described, blob, writer)
-    taken = [] if session.report is None else [session.report.place()]
-    for directory in session.layer.open(inputs, taken):
+    reports = [] if session.report is None else [session.report]
+    for directory in session.layer.open(inputs, reports):
         session.avoid(directory, "the directory of the layer")
+    told = sum(report.is_stdout for report in reports) + (options.verbose or options.report == "-")
+    if session.layer.is_mixed(told):
+        raise DifferError("the layer is all that can be on stdout; name a file for it or for the rest")
     return session.layer
 
 
@@ -224,13 +228,20 @@ def _publish(session: Session, writer: DirectoryWriter) -> Output:
     if output is None:
         raise AssertionError("a writer without an output directory")
     writer.finish()
-    if session.report is not None:
-        session.report.finish()  # a report that does not fit is trouble, and with trouble there is no OUT
-    if not session.options.verify:
-        # Nothing can fail any more, and whoever is told of a signal must find no OUT.
-        session.console.hold_signals()
+    _end(session)
     output.publish()
     return output
+
+
+def _end(session: Session) -> None:
+    """See that everything that is told has been taken: if it has not that is trouble, and with trouble there is no
+    result."""
+    if session.report is not None:
+        session.report.finish()
+    session.console.flush()
+    if not session.options.verify:
+        # Nothing can fail any more, and whoever is told of a signal must find no result.
+        session.console.hold_signals()
 
 
 def _prove(session: Session, merged: MergedTree, view: Tree, upper: Tree, style: Style) -> bool:

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
         def err(self, text: str) -> None:
             """Anything else, on stderr, as it is."""
 
+        def flush(self) -> None:
+            """See that all results on stdout have been taken."""
+
         def progress(self, how: str) -> str:
             """What ``--progress`` means here: ``line``, ``plain`` or ``none``."""
 

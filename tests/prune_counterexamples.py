@@ -328,3 +328,24 @@ def two_upper_directories_on_one_stack(s: Scene) -> None:
     lowers = bases(s)
     tops = [s.changed(name, lowers, act) for name, act in (("one", touch_p), ("two", swap))]
     s.show(s.overlay("lower", lowers, tops[0]), s.overlay("upper", lowers, tops[1]))
+
+
+# ---------------------------------------------------------------- paths that lead elsewhere by now
+@case(None)
+def another_middle_layer(s: Scene) -> None:
+    lowers = bases(s)
+    middle, top, other = s.changed("between", lowers, touch_p), s.layer("above"), s.layer("other")
+    top.file("new", "new")
+    upper = s.overlay("upper", [top, middle, *lowers])
+    s.bind(path_of(other), path_of(middle))
+    s.show(s.overlay("lower", lowers), upper)
+
+
+@case(None)
+def another_middle_layer_over_a_bind_mount(s: Scene) -> None:
+    lowest = base(s)
+    middle, top, other = s.changed("between", [lowest], touch_p), s.layer("above"), s.layer("other")
+    top.file("new", "new")
+    upper = s.overlay("upper", [top, middle, lowest])
+    s.bind(path_of(other), path_of(middle))
+    s.show(s.bind(path_of(lowest), s.home / "lower"), upper)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import gzip
 import hashlib
 import io
 import json
 import os
+import signal
 import subprocess
 import tarfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +20,9 @@ import pytest
 from .command import PROGRAMS, differ
 from .conftest import RunDiffer, needs_root
 from .native.cases import CASES, make
+from .test_failures import wait_for_bytes
 from .test_native import golden
-from .trees import A, Builder, read_tree
+from .trees import ACL_755, A, Builder, read_tree
 
 pytestmark = pytest.mark.cli
 
@@ -136,6 +140,8 @@ def test_times_are_no_later_than_source_date_epoch(
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "now")
     status, _, err = run_differ("--layer", sides[0].parent / "no", *sides)
     assert (status, err) == (2, "differ: SOURCE_DATE_EPOCH 'now': seconds since 1970 in decimal digits\n")
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "9" * 5000)
+    assert run_differ("--layer", sides[0].parent / "no", *sides)[0] == 2
     assert not (sides[0].parent / "no").exists()
 
 
@@ -188,6 +194,86 @@ def test_names_of_attributes(sides: tuple[Path, Path], run_differ: RunDiffer) ->
 
 
 # ---------------------------------------------------------------- trouble
+
+
+def test_stdout_that_takes_nothing(sides: tuple[Path, Path], tmp_path: Path) -> None:
+    """Results beside the layer are there only if all of it has been taken, also what Python held back."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    beside = ["--metadata-file", tmp_path / "m", "--report", tmp_path / "r"]
+    with open("/dev/full", "wb") as full:
+        process = differ("-q", "--layer", "-", *beside, *sides, stdout=full, env=environment)
+        err = process.communicate()[1]
+    assert process.returncode == 2
+    assert err == "differ: results cannot be written to stdout: No space left on device\n"
+    assert sorted(os.listdir(tmp_path)) == ["lower", "upper"]
+
+
+def test_a_signal_while_nobody_reads(sides: tuple[Path, Path]) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    for name, size in (("d/large", 64_000), ("d/small", 3000)):
+        (sides[1] / name).write_bytes(b"x" * size)
+    read, write = os.pipe()
+    fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, 4096)
+    process = differ("--layer", "-", *sides, stdout=write, env=environment)
+    os.close(write)
+    try:
+        wait_for_bytes(read, process)
+        time.sleep(0.2)
+        process.send_signal(signal.SIGTERM)
+        assert process.communicate(timeout=30)[1] == "differ: interrupted by SIGTERM\n"
+        assert process.returncode == 128 + signal.SIGTERM
+    finally:
+        os.close(read)
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.parametrize("option", ["--report", "--metadata-file"])
+def test_nothing_else_is_on_stdout(option: str, sides: tuple[Path, Path]) -> None:
+    reason = "the layer is all that can be on stdout; name a file for it or for the rest"
+    for layer in ("-", "/dev/stdout"):
+        process = differ("--layer", layer, option, "/dev/stdout", *sides)
+        assert process.communicate() == ("", f"differ: {reason}\n")
+        assert process.returncode == 2
+
+
+def test_a_link_to_the_layer_is_its_path_too(
+    sides: tuple[Path, Path], run_differ: RunDiffer, tmp_path: Path
+) -> None:
+    (tmp_path / "layer").write_text("old")
+    (tmp_path / "link").symlink_to("layer")
+    status, _, err = run_differ("--layer", tmp_path / "layer", "--metadata-file", tmp_path / "link", *sides)
+    assert (status, err) == (
+        2,
+        f"differ: {tmp_path}/layer: is the path of two results; name another\n",
+    )
+    # A device takes everything.
+    assert run_differ("-q", "--layer", "/dev/null", "--metadata-file", "/dev/null", *sides) == (0, "", "")
+
+
+def test_a_whiteout_and_an_entry_of_one_name(
+    sides: tuple[Path, Path], run_differ: RunDiffer, tmp_path: Path
+) -> None:
+    for name in ("a", "-a"):
+        (sides[0] / name).write_text("")
+        (sides[1] / f".wh.{name}").write_text("")
+        layer = tmp_path / "layer"
+        status, _, err = run_differ("--allow-wh-names", "--layer", layer, *sides)
+        assert status == 2
+        assert f"the entry .wh.{name}, which is there already" in err
+        assert not layer.exists()
+        (sides[1] / f".wh.{name}").unlink()
+        (sides[0] / name).unlink()
+
+
+@needs_root
+def test_ids_in_attributes_are_not_mapped(sides: tuple[Path, Path], run_differ: RunDiffer) -> None:
+    os.setxattr(sides[1] / "d/new", "system.posix_acl_access", ACL_755)
+    layer = sides[0].parent / "layer"
+    status, _, err = run_differ("--layer-xattrs=all", "--uid-map=0:0", "--layer", layer, *sides)
+    assert status == 0
+    kind = "system.posix_acl_access attributes of 2 entries"
+    assert f"differ: warning: {kind} not carried (the ids in it are not mapped), first d/new\n" in err
 
 
 def test_nothing_is_left_of_a_layer_that_fails(

@@ -162,6 +162,11 @@ WRONG: list[tuple[list[str], str]] = [
     (["--layer=", "/lower", "/upper"], "--layer '': name a file"),
     (["--layer=l/", "/lower", "/upper"], "--layer 'l/': name a file"),
     (["--layer=l", "--metadata-file=", "/lower", "/upper"], "--metadata-file '': name a file"),
+    (
+        ["--layer=l", "--metadata-file=-", "/lower", "/upper"],
+        "--metadata-file -: name a file, stdout is for the layer",
+    ),
+    ([f"--jobs={'1' * 5000}", "/lower", "/upper"], f"--jobs '{'1' * 5000}': a number from 1 to 256"),
     (["--layer=l", "--whiteout=none", "/lower", "/upper"], "--whiteout none: a layer has those of oci"),
     (["--layer=-", "--report=-", "/lower", "/upper"], ONLY_LAYER),
     (["--layer=-", "-v", "/lower", "/upper"], ONLY_LAYER),

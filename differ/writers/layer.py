@@ -11,7 +11,8 @@ from stat import S_IFMT, S_IFREG, S_IMODE, S_ISBLK, S_ISCHR, S_ISDIR
 
 from ..compare import CAPABILITY
 from ..content import changed, is_unchanged
-from ..model import ChangeKind, DifferError, os_reason
+from ..model import ChangeKind, DifferError, os_reason, printable
+from ..whiteout import PREFIX
 from .tar import END, LINK, TYPES, Header, packed, padding
 
 TYPE_CHECKING = False
@@ -21,10 +22,12 @@ if TYPE_CHECKING:
     from ..model import Change, Entry, Losses, Tally, Tree
     from ..whiteout import Style
     from .blob import Blob
-    from .output import OutputFile, Place
+    from .output import OutputFile
 
 _READ = 256 * 1024  # bytes
 _NS = 1_000_000_000
+_V3 = 24  # bytes of a capability with the id of such a root
+_DIGITS = 19  # of a time (s) that is none any more
 _LOSS = "a layer has capabilities only (--layer-xattrs all)"
 
 
@@ -36,7 +39,9 @@ class LayerWriter:
     ``style``: how removals are written.
     ``losses``: told what is not carried.  ``tally``: counts the bytes of files.
     ``all_xattrs``: whether all attributes are carried, and not only capabilities.
-    ``owners``: what becomes of a uid and of a gid; raises ``LookupError`` for one that there is none for.
+    ``owners``: what becomes of a uid and of a gid, which raise ``LookupError`` for one that there is none for; None
+    for nothing.
+    ``twice``: whether one name may be written as an entry and as a whiteout, as BuildKit does it.
     ``latest``: seconds since 1970 after which no time is; None for any (SOURCE_DATE_EPOCH,
     https://reproducible-builds.org/specs/source-date-epoch/).
     """
@@ -50,11 +55,14 @@ class LayerWriter:
         tally: Tally,
         *,
         all_xattrs: bool,
-        owners: tuple[Callable[[int], int], Callable[[int], int]],
+        owners: tuple[Callable[[int], int], Callable[[int], int]] | None,
+        twice: bool,
         latest: int | None,
     ) -> None:
         self._put = put
-        self._uid, self._gid = owners
+        self._owners = owners
+        # Names that stand for something else too, as far as they may meet.
+        self._taken: set[bytes] | None = None if twice else set()
         self._source = source
         self._style = style
         self._losses = losses
@@ -64,13 +72,28 @@ class LayerWriter:
 
     def write(self, change: Change) -> None:
         """Write one change; raises :class:`DifferError`, which names the path."""
+        above, slash, name = change.path.rpartition(b"/")
         if change.upper is not None and change.kind != ChangeKind.REMOVED:
+            if name.startswith(PREFIX):
+                self._take(change.path, change.path)
             self._entry(change, change.upper)
             return
-        above, slash, name = change.path.rpartition(b"/")
         marker = self._style.marker(name)
         if marker is not None:
-            self._put(packed(Header(above + slash + marker.name, TYPES[marker.type], mtime=self._time(0))))
+            path = above + slash + marker.name
+            self._take(path, change.path)
+            self._put(packed(Header(path, TYPES[marker.type], mtime=self._time(0))))
+
+    def _take(self, name: bytes, path: bytes) -> None:
+        """Note that a name is written, for the sake of ``path``; it may have been already."""
+        if self._taken is None:
+            return
+        if name in self._taken:
+            raise DifferError(
+                f"is, or would have as its whiteout, the entry {printable(name)}, which is there already",
+                path,
+            )
+        self._taken.add(name)
 
     def finish(self) -> None:
         """Write the end."""
@@ -83,8 +106,10 @@ class LayerWriter:
         facts = entry.stat
         kind = S_IFMT(facts.st_mode)
         is_device = S_ISCHR(facts.st_mode) or S_ISBLK(facts.st_mode)
+        uid, gid = facts.st_uid, facts.st_gid
         try:
-            uid, gid = self._uid(facts.st_uid), self._gid(facts.st_gid)
+            if self._owners is not None:
+                uid, gid = self._owners[0](uid), self._owners[1](gid)
         except LookupError as error:
             raise DifferError(f"its {error.args[0]} is in no map; add one for it", change.path) from None
         header = Header(
@@ -117,6 +142,8 @@ class LayerWriter:
         for name, value in entry.xattrs.items():
             if not (self._all_xattrs or name == CAPABILITY):
                 self._losses.add(f"{name} attributes", path, _LOSS)
+            elif self._owners is not None and _holds_ids(name, value):
+                self._losses.add(f"{name} attributes", path, "the ids in it are not mapped")
             elif "=" in name:
                 self._losses.add(f"{name} attributes", path, "no name with = has a place in a tar")
             else:
@@ -148,6 +175,11 @@ class LayerWriter:
             os.close(fd)
 
 
+def _holds_ids(name: str, value: bytes) -> bool:
+    """Whether an attribute names users: an ACL, or a capability for the root of a user namespace (capabilities(7))."""
+    return name.startswith("system.posix_acl_") or (name == CAPABILITY and len(value) == _V3)
+
+
 class Layer:
     """A layer in a file or on stdout, and what describes it.
 
@@ -160,22 +192,33 @@ class Layer:
         self, file: OutputFile | None, metadata: OutputFile | None, blob: Blob, writer: LayerWriter
     ) -> None:
         self._metadata = metadata
+        self._file = file
         self._files = [one for one in (metadata, file) if one is not None]
         self._blob = blob
         self._writer = writer
         self.write = writer.write
 
-    def open(self, inputs: list[tuple[int, bytes]], taken: list[Place]) -> list[int]:
+    def open(self, inputs: list[tuple[int, bytes]], others: list[OutputFile]) -> list[int]:
         """Make the files ready; the directories in which they are made.
 
-        ``inputs``: as for :meth:`.output.OutputFile.open`.  ``taken``: where other results will be.
+        ``inputs``: as for :meth:`.output.OutputFile.open`.  ``others``: open results that are no part of it.
         """
+        ready = [*others]
         for file in self._files:
             file.open(inputs)
-            if file.place() in taken:
+            if any(file.same_as(other) for other in ready):
                 raise DifferError("is the path of two results; name another", file.path)
-            taken.append(file.place())
+            ready.append(file)
         return [file.directory() for file in self._files]
+
+    def is_mixed(self, others: int) -> bool:
+        """Whether it would be on stdout together with something else.
+
+        ``others``: how much else is there that is no part of it.
+        """
+        if self._file is not None and not self._file.is_stdout:
+            return False
+        return others > 0 or (self._metadata is not None and self._metadata.is_stdout)
 
     def finish(self, counts: dict[str, int]) -> None:
         """Write the end, and the metadata.
@@ -227,6 +270,6 @@ def mapped(kind: str, maps: list[str]) -> Callable[[int], int]:
 def source_date_epoch(environment: Mapping[str, str]) -> int | None:
     """What SOURCE_DATE_EPOCH says; raises :class:`DifferError` if that is no number."""
     said = environment.get("SOURCE_DATE_EPOCH", "")
-    if said and not (said.isascii() and said.isdecimal()):
+    if said and not (said.isascii() and said.isdecimal() and len(said) < _DIGITS):
         raise DifferError(f"SOURCE_DATE_EPOCH {said!r}: seconds since 1970 in decimal digits")
     return int(said) if said else None

@@ -29,8 +29,7 @@ if TYPE_CHECKING:
     """A directory's device and inode, and a name in it."""
 
 _NESTED_MOUNTS = 100  # mounts of one directory on itself that are looked through
-_LINES_HELD = 256  # lines of a report written by one call
-_BYTES_HELD = 256 * 1024  # or bytes of something else
+_LINES_HELD, _BYTES_HELD = 256, 256 * 1024  # of a result, written by one call
 
 
 class Output:
@@ -205,16 +204,16 @@ class Output:
 
 
 class OutputFile:
-    """A file of results that is there whole or not at all.
+    """A file of results, ``what`` for messages, that is there whole or not at all.
 
     ``path``: where; written under another name beside it first, unless it is something other than
     a regular file (a pipe, a symbolic link as /dev/stdout), which takes the bytes as they come.
-    ``what``: what it is, for messages.
     """
 
     def __init__(self, path: bytes, what: str) -> None:
         self.path = path
         self._what = what
+        self.is_stdout = False
         self._above, self._name = os.path.split(path)
         self._parent = -1
         self._fd = -1
@@ -242,7 +241,7 @@ class OutputFile:
                 self._check_target(inputs)
                 if _is_stdout(self._name, self._parent):
                     # Opened anew it would start at the front of what is there already.
-                    self._fd = os.dup(1)
+                    self._fd, self.is_stdout = os.dup(1), True
                 else:
                     flags = os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC
                     self._fd = os.open(self._name, flags, dir_fd=self._parent)
@@ -252,6 +251,18 @@ class OutputFile:
     def place(self) -> Place:
         """Where it is."""
         return _place(self._parent, self._name)
+
+    def same_as(self, other: OutputFile) -> bool:
+        """Whether both lead to one regular file, by whatever names; raises ``OSError``."""
+        is_one_name = self._staged is not None and self.place() == other.place()
+        return is_one_name or not self._inodes().isdisjoint(other._inodes())
+
+    def _inodes(self) -> set[tuple[int, int]]:
+        """What is written to, and what takes its place."""
+        found = [os.fstat(self._fd)]
+        if self._staged is not None and _is_there(self._name, self._parent):
+            found.append(os.stat(self._name, dir_fd=self._parent, follow_symlinks=False))
+        return {(facts.st_dev, facts.st_ino) for facts in found if S_ISREG(facts.st_mode)}
 
     def directory(self) -> int:
         """The directory in which a file is made; -1 if none is."""
@@ -270,15 +281,13 @@ class OutputFile:
 
     def write(self, line: str) -> None:
         """Add one line; raises :class:`DifferError`."""
-        self._pending.append(line.encode("utf-8") + b"\n")
-        if len(self._pending) >= _LINES_HELD:
-            self._flush()
+        self.put(line.encode("utf-8") + b"\n")
 
     def put(self, data: bytes) -> None:
         """Add bytes; raises :class:`DifferError`."""
         self._held += len(data)
         self._pending.append(data)
-        if self._held >= _BYTES_HELD:
+        if len(self._pending) >= _LINES_HELD or self._held >= _BYTES_HELD:
             self._flush()
 
     def _flush(self) -> None:
