@@ -2,8 +2,8 @@
 
 usage: python -m bench.plots
 
-As root, in a mount namespace of its own (bench/speed.py).  Times are told as parts of what it takes to compare all of
-the largest tree, as nothing else about them holds on another machine.
+As root, in a mount namespace of its own (bench/speed.py).  Times are told as parts of the longest one, as nothing
+else about them holds on another machine.
 """
 
 from __future__ import annotations
