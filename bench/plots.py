@@ -90,7 +90,8 @@ def point(place: Path, entries: int, changes: int, number: int) -> Point:
 
 # ---------------------------------------------------------------- a plot
 
-WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT = 480, 300, 52, 44, 34, 16
+_LABEL = 48  # wide
+WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT = 480, 300, 52, 44, 34, 32
 
 
 def plot(title: str, below: str, points: list[Point], scale: Callable[[float], float]) -> str:
@@ -120,13 +121,22 @@ def plot(title: str, below: str, points: list[Point], scale: Callable[[float], f
             ),
             *(
                 f'<text x="{x(one.number):.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{one.number:,}</text>'
-                for one in points
+                for one in _apart(points, lambda one: x(one.number))
             ),
             f'<text x="{(LEFT + WIDTH) / 2}" y="{HEIGHT - 8}" text-anchor="middle">{below}</text>',
             *_lines(points, lambda one, way: (x(one.number), y(one.seconds[way] / most))),
             "</svg>\n",
         ]
     )
+
+
+def _apart(points: list[Point], where: Callable[[Point], float]) -> list[Point]:
+    """Those of the points whose labels have room beside each other, the last one always."""
+    found = [points[-1]]
+    for one in reversed(points):
+        if where(found[-1]) - where(one) > _LABEL:
+            found.append(one)
+    return found
 
 
 def _lines(points: list[Point], where: Callable[[Point, str], tuple[float, float]]) -> Iterable[str]:
