@@ -16,7 +16,7 @@ disk        content.py           the bytes of regular files: compared, copied, h
             candidates.py        names that may differ; a tree that has no others
             finder.py            candidates, found by looking at every name
             untouched.py         the same between overlay mounts, where most directories need no look
-            layers.py            the same where the layers themselves can be reached
+            layers.py            the same where the additional layer can be reached
             children.py          processes that are forked for a part of the work
             workers.py           the search on all processors
             overlay.py           which of these ways two overlay mounts allow

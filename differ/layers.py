@@ -1,6 +1,6 @@
-"""Candidates named by the additional layers themselves, where their directories can be reached: on a host, as root.
+"""Candidates named by the additional layer itself, where its directory can be reached: on a host, as root.
 
-What a layer holds only says where to look.  Whether a name differs is found out as always, through the two
+What the layer holds only says where to look.  Whether a name differs is found out as always, through the two
 mounts: no whiteout is interpreted here and no time is trusted.
 """
 
@@ -21,34 +21,32 @@ if TYPE_CHECKING:
     from .scan import DiskTree
 
 _MARKS = ("overlay.opaque", "overlay.redirect")
-_NO_LAYERS = 1  # the beginning of an item below which the layers' own paths are no guide
+_NO_LAYER = 1  # the beginning of an item below which the layer's own paths are no guide
 
 
-class LayersFinder(UntouchedFinder):
-    """Looks at the names that the additional layers hold.
+class LayerFinder(UntouchedFinder):
+    """Looks at the names that the additional layer holds.
 
-    ``layers``: descriptors of their directories, which stay the caller's.
+    ``layer``: a descriptor of its directory, which stays the caller's.
     The rest is as for :class:`.untouched.UntouchedFinder`.
     """
 
-    def __init__(self, between: Between, tally: Tally, *, view: bool, layers: list[int]) -> None:
+    def __init__(self, between: Between, tally: Tally, *, view: bool, layer: int) -> None:
         super().__init__(between, tally, view=view)
-        self._layers = [Descent(os.dup(layer)) for layer in layers]
+        self._layer = Descent(os.dup(layer))
 
     def close(self) -> None:
-        """Close the trees and the layers."""
+        """Close the trees and the layer."""
         super().close()
-        for layer in self._layers:
-            layer.close()
+        self._layer.close()
 
     def _directory(self, parents: list[bytes], start: int) -> list[Item]:
-        if start == _NO_LAYERS or not self._is_merged(parents):
+        is_there = start != _NO_LAYER and self._goes_to(parents)
+        if start == _NO_LAYER or not self._is_merged(parents, is_there):
             items = super()._directory(parents, start)
-            return [(below, name, _NO_LAYERS, end) for below, name, _, end in items]
+            return [(below, name, _NO_LAYER, end) for below, name, _, end in items]
         here = Here(parents)
-        names = set[bytes]()
-        for layer in self._standing(parents):
-            names.update(linux.list_inodes(layer.fd))
+        names = [*linux.list_inodes(self._layer.fd)] if is_there else []
         # By their paths, as there are few names in each of these directories.  Should one be replaced by a symbolic
         # link meanwhile, no more comes of it than a name to be looked at.
         for name in names:
@@ -56,28 +54,24 @@ class LayersFinder(UntouchedFinder):
             self._touched(here, name, _facts(self._lower, path), _facts(self._upper, path))
         return self._seen(here, len(names))
 
-    def _standing(self, parents: list[bytes]) -> list[Descent]:
-        """The layers that have a directory, which stand there then."""
-        standing = []
-        for layer in self._layers:
-            try:
-                seek(layer, layer.names, parents)
-            except (FileNotFoundError, NotADirectoryError):
-                continue
-            standing.append(layer)
-        return standing
+    def _goes_to(self, parents: list[bytes]) -> bool:
+        """Whether the layer has a directory; it stands there then."""
+        try:
+            seek(self._layer, self._layer.names, parents)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        return True
 
-    def _is_merged(self, parents: list[bytes]) -> bool:
-        """Whether a directory in UPPER is that of LOWER with what the layers have there."""
+    def _is_merged(self, parents: list[bytes], is_there: bool) -> bool:
+        """Whether a directory in UPPER is that of LOWER with what the layer has there, if it has one there."""
         if not self._view and parents:
             # One that hides what is below, or stands for another, has an inode number of its own.
             path = b"/".join(parents)
             lower, upper = _facts(self._lower, path), _facts(self._upper, path)
             return lower is not None and upper is not None and lower.st_ino == upper.st_ino
-        for layer in self._standing(parents):
-            if any(xattr.endswith(_MARKS) for xattr in linux.list_xattrs_fd(layer.fd)):
-                return False
-        return True
+        return not (
+            is_there and any(xattr.endswith(_MARKS) for xattr in linux.list_xattrs_fd(self._layer.fd))
+        )
 
 
 def _facts(tree: DiskTree, path: bytes) -> Stat | None:

@@ -137,8 +137,8 @@ class Options:
         self.layer: str | None = None
         self.layer_xattrs = "capability"
         self.metadata_file: str | None = None
-        self.uid_map: list[str] = []
-        self.gid_map: list[str] = []
+        self.uid_map: list[tuple[int, int, int]] = []
+        self.gid_map: list[tuple[int, int, int]] = []
         self.overlay = "auto"
         self.progress = "auto"
         self.quiet = False
@@ -258,11 +258,7 @@ def _check_layer(options: Options) -> None:
     if options.layer == "-" and (options.verbose or options.report == "-"):
         raise UsageError("--layer - is all that can be on stdout; name a file for it or for the rest")
     for name in ("uid_map", "gid_map"):
-        for one in getattr(options, name):
-            if not _is_map(one):
-                raise UsageError(
-                    f"--{name.replace('_', '-')} {one!r}: INSIDE:OUTSIDE[:COUNT], ids below 4294967295"
-                )
+        setattr(options, name, [_id_range(name.replace("_", "-"), one) for one in getattr(options, name)])
     levels = _LEVELS[options.compression]
     if options.compression_level and options.compression_level not in levels:
         raise UsageError(
@@ -275,12 +271,13 @@ def _is_number(text: str) -> bool:
     return text.isascii() and text.isdecimal() and len(text) <= _DIGITS
 
 
-def _is_map(text: str) -> bool:
+def _id_range(option: str, text: str) -> tuple[int, int, int]:
     parts = text.split(":")
-    if not 2 <= len(parts) <= 3 or not all(map(_is_number, parts)):
-        return False
-    inside, outside, count = map(int, (*parts, "1")[:3])
-    return count > 0 and max(inside, outside) + count <= _IDS
+    if 2 <= len(parts) <= 3 and all(map(_is_number, parts)):
+        inside, outside, count = map(int, (*parts, "1")[:3])
+        if count > 0 and max(inside, outside) + count <= _IDS:
+            return inside, outside, count
+    raise UsageError(f"--{option} {text!r}: INSIDE:OUTSIDE[:COUNT], ids below {_IDS}")
 
 
 def _check_noise(options: Options) -> None:

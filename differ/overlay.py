@@ -6,7 +6,8 @@ import os
 from stat import S_ISDIR
 
 from . import linux
-from .layers import LayersFinder
+from .compare import one_inode
+from .layers import LayerFinder
 from .model import DifferError
 from .mounts import NotStackedError, Root, Stacked, stacked
 from .untouched import UntouchedFinder
@@ -29,10 +30,10 @@ def untouched(between: Between, mountinfo: bytes, tally: Tally, jobs: int) -> tu
     Raises :class:`.mounts.NotStackedError` if that cannot be told.
     """
     stack = _stacked(between, mountinfo)
-    layers = _layers(between, stack)
+    layer = _layer(between, stack)
 
-    def by_layers(tally: Tally) -> Finder:
-        return LayersFinder(between, tally, view=stack.view, layers=layers)
+    def by_layer(tally: Tally) -> Finder:
+        return LayerFinder(between, tally, view=stack.view, layer=layer)
 
     def by_number(tally: Tally) -> Finder:
         return UntouchedFinder(between, tally, view=True)
@@ -40,7 +41,7 @@ def untouched(between: Between, mountinfo: bytes, tally: Tally, jobs: int) -> tu
     def by_facts(tally: Tally) -> Finder:
         return UntouchedFinder(between, tally, view=False)
 
-    ways = [(by_layers, "layers")] if layers else [(by_number, "inode numbers")] if stack.view else []
+    ways = [(by_layer, "layers")] if layer >= 0 else [(by_number, "inode numbers")] if stack.view else []
     try:
         for finder, how in [*ways, (by_facts, "inodes")]:
             found = candidates(finder, tally, jobs)
@@ -51,7 +52,7 @@ def untouched(between: Between, mountinfo: bytes, tally: Tally, jobs: int) -> tu
                     f"; {found.directories} directories read, the others untouched (overlay {how})",
                 )
     finally:
-        linux.close_all(*layers)
+        linux.close_all(layer)
     raise NotStackedError("a hard link has names in untouched directories")
 
 
@@ -68,28 +69,23 @@ def _stacked(between: Between, mountinfo: bytes) -> Stacked:
     return stack
 
 
-def _layers(between: Between, stack: Stacked) -> list[int]:
-    """Descriptors of the additional layers; none if they cannot be reached, or not be known for what they are."""
+def _layer(between: Between, stack: Stacked) -> int:
+    """A descriptor of the additional layer; -1 if it cannot be reached, or not be known for what it is."""
     # The top layer is known by the inode of UPPER's root.  Of one between it and LOWER's there is only a path, which
     # may lead elsewhere by now.
     if stack.below != b"/" or len(stack.above) != 1 or (stack.view and not linux.sees_trusted_xattrs()):
-        return []
-    layers: list[int] = []
+        return -1
+    layer = -1
     try:
-        for path in stack.above:
-            layers.append(linux.open_root(path))
-        if stack.lowest is not None:
-            lowest, lower = os.stat(stack.lowest), os.fstat(between.lower.root_fd)
-            if (lowest.st_dev, lowest.st_ino) != (lower.st_dev, lower.st_ino):
-                raise FileNotFoundError
-        top, root = os.fstat(layers[0]), os.fstat(between.upper.root_fd)
-        known = top.st_ino == root.st_ino and top.st_mtime_ns == root.st_mtime_ns
-        if known and all(os.fstat(layer).st_dev == top.st_dev for layer in layers):
-            return layers
-    except (OSError, IndexError):
+        layer = linux.open_root(stack.above[0])
+        if stack.lowest is None or one_inode(os.stat(stack.lowest), os.fstat(between.lower.root_fd)):
+            top, root = os.fstat(layer), os.fstat(between.upper.root_fd)
+            if top.st_ino == root.st_ino and top.st_mtime_ns == root.st_mtime_ns:
+                return layer
+    except OSError:
         pass
-    linux.close_all(*layers)
-    return []
+    linux.close_all(layer)
+    return -1
 
 
 def _is_of_one(tree: DiskTree) -> bool:

@@ -19,7 +19,7 @@ from ..content import Copier
 from ..model import ChangeKind, DifferError, os_reason
 from ..scan import Descent, seek, steps
 from ..whiteout import PREFIX, Marker
-from .facts import FactsWriter, reopen
+from .facts import OWNER_ALL, FactsWriter, reopen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from .facts import Again, Loss
 
 _LONGEST_NAME = 255  # bytes, NAME_MAX of every Linux file system that images are built on
-_OWNER_ALL = 0o700
 _MANY = 1000  # entries that are written together
 _MUCH = 32 * 1024 * 1024  # or bytes
 _TELL_EVERY = 0.2  # s between two answers of how much has been written
@@ -152,7 +151,7 @@ class DirectoryWriter:
     def _create(self, parents: list[bytes], name: bytes, path: bytes, entry: Entry) -> None:
         facts = entry.stat
         if S_ISDIR(facts.st_mode):
-            os.mkdir(name, _OWNER_ALL, dir_fd=self._descent.fd)
+            os.mkdir(name, OWNER_ALL, dir_fd=self._descent.fd)
             self._descent.enter(name)
             self._pending.append(entry)
         elif facts.st_nlink > 1 or name.startswith(PREFIX):
@@ -365,8 +364,8 @@ def remove_below(fd: int, names: list[bytes] | None = None) -> None:
                 if not S_ISDIR(facts.st_mode):
                     os.unlink(name, dir_fd=descent.fd)
                     continue
-                if facts.st_mode & _OWNER_ALL != _OWNER_ALL and os.geteuid() != 0:
-                    os.chmod(name, _OWNER_ALL, dir_fd=descent.fd)
+                if facts.st_mode & OWNER_ALL != OWNER_ALL and os.geteuid() != 0:
+                    os.chmod(name, OWNER_ALL, dir_fd=descent.fd)
                 descent.enter(name, facts)
                 pending.append(linux.list_names(descent.fd))
             elif len(pending) > 1:

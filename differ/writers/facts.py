@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 DEFAULT_ACL = "system.posix_acl_default"
 _ACCESS_ACL = "system.posix_acl_access"
-_OWNER_ALL = 0o700
+OWNER_ALL = 0o700
 _SET_ID = 0o6000
 # Between these times (ns) no file system in use clamps what it is given: 1970 and 2038.
 _SAFE_TIMES = range(2**31 * 1_000_000_000)
@@ -46,8 +46,8 @@ def reopen(fd: int) -> Again:
     """Make a directory that has its facts ready to be written into once more."""
     facts = os.fstat(fd)
     mode = S_IMODE(facts.st_mode)
-    if mode & _OWNER_ALL != _OWNER_ALL:
-        os.fchmod(fd, mode | _OWNER_ALL)
+    if mode & OWNER_ALL != OWNER_ALL:
+        os.fchmod(fd, mode | OWNER_ALL)
     return Again(mode, facts.st_mtime_ns, linux.remove_xattr(fd, DEFAULT_ACL))
 
 

@@ -246,15 +246,12 @@ class Layer:
             file.discard()
 
 
-def mapped(kind: str, maps: list[str]) -> Callable[[int], int]:
-    """What ``maps``, each INSIDE:OUTSIDE[:COUNT], make of an id; without any they make nothing of it.
+def mapped(kind: str, maps: list[tuple[int, int, int]]) -> Callable[[int], int]:
+    """What ``maps``, each (inside, outside, count), make of an id; without any they make nothing of it.
 
     ``kind``: what to call the id that a ``LookupError`` is about.
     """
-    ranges = []
-    for one in maps:
-        inside, outside, count = map(int, (*one.split(":"), "1")[:3])
-        ranges.append((inside - outside, range(outside, outside + count)))
+    ranges = [(inside - outside, range(outside, outside + count)) for inside, outside, count in maps]
 
     def of(number: int) -> int:
         for shift, outside in ranges:
