@@ -35,6 +35,7 @@ INSTEAD = {"logging": "silence.py"}
 LAZY = {
     "_sha256": "--digest",
     "differ.ignore": "--ignore",
+    "differ.manual": "--help",
     "differ.overlay": "between overlay mounts",
     "differ.verify": "--verify",
     "differ.writers.blob": "--layer",

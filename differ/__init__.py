@@ -31,6 +31,7 @@ disk        content.py           the bytes of regular files: compared, copied, h
             writers/output.py    the places results are written to, whole or not at all
             writers/report.py    changes told to people and to programs
 top         options.py           argv to one Options value
+            manual.py            what --help says
             progress.py          the line that moves while a long run works
             session.py           what a run holds open, says and counts
             run.py               one run of a command, from opened trees to an exit code

@@ -13,7 +13,7 @@ import sys
 from . import __version__
 from .linux import close_all
 from .model import DifferError, os_reason
-from .options import APPLY_HELP, DIFF_HELP, parse_apply, parse_diff
+from .options import parse_apply, parse_diff
 from .run import DONE, TROUBLE, run_apply, run_diff
 
 TYPE_CHECKING = False
@@ -142,17 +142,16 @@ def main(arguments: list[str] | None = None) -> int:
 
     ``arguments``: without the command's name; by default those of the process.
     """
-    return _command("differ", DIFF_HELP, parse_diff, run_diff, arguments)
+    return _command("differ", parse_diff, run_diff, arguments)
 
 
 def main_apply(arguments: list[str] | None = None) -> int:
     """The command ``differ-apply``; see :func:`main`."""
-    return _command("differ-apply", APPLY_HELP, parse_apply, run_apply, arguments)
+    return _command("differ-apply", parse_apply, run_apply, arguments)
 
 
 def _command(
     name: str,
-    help_text: str,
     parse: Callable[[list[str]], Options],
     run: Callable[[Options, Console], int],
     arguments: list[str] | None,
@@ -164,8 +163,13 @@ def _command(
     try:
         terminal.catch_signals()
         options = parse(sys.argv[1:] if arguments is None else arguments)
-        if options.help or options.version:
-            terminal.out(help_text.rstrip("\n") if options.help else f"{name} {__version__}")
+        if options.help:
+            from .manual import MANUALS
+
+            terminal.out(MANUALS[name].rstrip("\n"))
+            status = DONE
+        elif options.version:
+            terminal.out(f"{name} {__version__}")
             status = DONE
         else:
             out = options.out or b""

@@ -25,63 +25,7 @@ OVERLAY = ("auto", "off")
 PROGRESS = ("auto", "plain", "none")
 
 DIFF_USAGE = "differ [options] LOWER UPPER [OUT]"
-DIFF_HELP = """\
-usage: differ [options] LOWER UPPER [OUT]
-       differ [options] LOWER UPPER --layer FILE
-
-Write what UPPER has and LOWER has not into the directory OUT: added and modified entries, and
-whiteouts for removed ones.  Without OUT, write nothing and list the changes.  LOWER may be the
-word scratch, an empty tree (./scratch is a directory of that name).  OUT must be absent or an
-empty directory, outside both trees.
-
-  --whiteout STYLE       how a removed name is written: oci (an image layer's .wh.NAME, the
-                         default), overlay (overlayfs's device 0:0), none (not at all)
-  --compare PROFILE      exact (every fact and every byte, the default), native (what BuildKit's
-                         DiffOp sees), metadata (every fact, no file is read)
-  --layer FILE           write the difference as an OCI layer, a tar, in place of OUT; - is stdout
-  --compression HOW      of the layer: none (the default), gzip, zstd
-  --compression-level N  1 to 9 for gzip (usually 6), 1 to 22 for zstd (usually 3)
-  --layer-xattrs WHICH   capability (what BuildKit writes, the default), all
-  --uid-map MAP          the owners in the layer: INSIDE:OUTSIDE[:COUNT], as podman has it, where
-  --gid-map MAP          OUTSIDE is what is read; repeatable; without one as read
-  --metadata-file FILE   write the layer's descriptor, its diffID and the number of changes
-  --ignore PATTERN       leave out what a .dockerignore pattern matches, on both sides; repeatable
-  --xattr-exclude GLOB   leave out extended attributes whose names match; repeatable
-  --allow-wh-names       write names that begin with .wh., though they act as whiteouts
-  --strict               fail when something cannot be carried, instead of warning
-  --verify               prove that LOWER with OUT applied is UPPER; exit 1 if it is not
-  --report FILE          write one line of JSON for every change; - is stdout
-  --jobs N               look, and write, with N processes (the default is one for each
-                         processor, and more while they wait for a disk)
-  --overlay HOW          auto: what two overlay mounts prove to be untouched is not compared (the
-                         default); off: all is compared
-  --digest               with --report: add the SHA-256 of changed files, both sides
-  --exit-code            exit 1 when something differs
-  --progress HOW         auto (the default), plain, none
-  -q, --quiet            print errors only
-  -v, --verbose          list the changes though OUT is given, and everything not carried
-  --version, --help
-
-Exit status: 0 done, 1 as said above, 2 trouble.  What ends the program early is 128 and the signal.
-"""
-
 APPLY_USAGE = "differ-apply [options] LOWER CHANGES OUT"
-APPLY_HELP = """\
-usage: differ-apply [options] LOWER CHANGES OUT
-
-Write LOWER with CHANGES on top into the directory OUT: the inverse of differ.  LOWER may be the
-word scratch, an empty tree.  OUT must be absent or an empty directory, outside both trees.
-
-  --whiteout STYLE       how CHANGES tells of removed names: oci (the default), overlay, none
-  --xattr-exclude GLOB   leave out extended attributes whose names match; repeatable
-  --strict               fail when something cannot be carried, instead of warning
-  --progress HOW         auto (the default), plain, none
-  -q, --quiet            print errors only
-  -v, --verbose          tell everything that could not be carried
-  --version, --help
-
-Exit status: 0 done, 2 trouble.  What ends the program early is 128 and the signal.
-"""
 
 
 class Options:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from differ import __version__, options
+from differ.manual import MANUALS
 from differ.writers import report
 
 from .command import program
@@ -61,13 +62,13 @@ def test_the_readme_shows_what_its_commands_print(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("grammar", [options._DIFF, options._APPLY], ids=["differ", "differ-apply"])
 def test_every_option_is_in_the_help(grammar: options.Grammar) -> None:
-    text = options.DIFF_HELP if grammar is options._DIFF else options.APPLY_HELP
+    text = MANUALS["differ" if grammar is options._DIFF else "differ-apply"]
     for name in (*grammar.flags, *grammar.values):
         assert f"--{name}" in text
 
 
 def test_every_option_is_in_the_reference() -> None:
-    reference = README + (ROOT / "docs" / "report.md").read_text() + options.DIFF_HELP
+    reference = README + (ROOT / "docs" / "report.md").read_text() + MANUALS["differ"]
     for name in (*options._DIFF.flags, *options._DIFF.values):
         assert f"--{name}" in reference
 

@@ -21,7 +21,8 @@ from pyfakefs.fake_os import FakeOsModule
 
 from differ import __version__, linux
 from differ.cli import main, main_apply
-from differ.options import APPLY_HELP, DIFF_HELP, UsageError, parse_apply, parse_diff
+from differ.manual import MANUALS
+from differ.options import UsageError, parse_apply, parse_diff
 
 from .conftest import RunDiffer
 
@@ -351,9 +352,9 @@ def test_what_a_command_line_of_apply_means() -> None:
 
 @pytest.mark.parametrize("words", [["--help"], ["-h"], ["--help", "--verify"], ["a", "b", "c", "d", "-h"]])
 def test_help(disk: FakeFilesystem, run_differ: RunDiffer, words: list[str]) -> None:
-    assert run_differ(*words) == (0, DIFF_HELP, "")
+    assert run_differ(*words) == (0, MANUALS["differ"], "")
     if "--verify" not in words:
-        assert run_differ(*words, apply=True) == (0, APPLY_HELP, "")
+        assert run_differ(*words, apply=True) == (0, MANUALS["differ-apply"], "")
 
 
 @pytest.mark.parametrize("words", [["--version"], ["-q", "--version", "a"]])
