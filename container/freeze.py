@@ -34,20 +34,25 @@ INSTEAD = {"logging": "silence.py"}
 # What is imported inside functions, and what for.
 LAZY = {
     "_sha256": "--digest",
+    "differ.archives": "oci: and tar:",
     "differ.ignore": "--ignore",
     "differ.manual": "--help",
     "differ.overlay": "between overlay mounts",
     "differ.verify": "--verify",
     "differ.writers.blob": "--layer",
+    "differ.writers.image": "--append",
     "differ.writers.layer": "--layer",
     "differ.writers.output": "OUT, and the file of --report",
     "differ.writers.report": "lists and --report",
     "binascii": "--report, of names and values that are not UTF-8",
     "fnmatch": "--xattr-exclude",
+    "fcntl": "--append",
+    "gzip": "oci: and tar:",
     "gc": "the frontend does without",
     "json": "--report",
     "re": "--ignore",
     "zlib": "--compression gzip",
+    "tarfile": "oci: and tar:",
     "select": "work shared among processes",
 }
 # What the package can do without, and where it says so.

@@ -21,13 +21,18 @@ disk        content.py           the bytes of regular files: compared, copied, h
             workers.py           the search on all processors
             overlay.py           which of these ways two overlay mounts allow
             search.py            the search, everywhere or between overlay mounts
-            apply.py             the inverse: a tree with a directory of changes laid over it
+            layout.py            images in a directory, as the OCI lays them out
+            tarball.py           the tar of a layer: verified, unpacked, taken apart
+            layered.py           the layers of an image as a tree
+            archives.py          LOWER and UPPER that are images or tars
+            apply.py             the inverse: a tree with changes laid over it
             verify.py            the proof that two trees are equal, with rules of its own
             writers/facts.py     what a written entry is given: owner, mode, attributes, time
             writers/directory.py changes written as a directory
             writers/tar.py       the headers of a tar
             writers/blob.py      its bytes: compressed, hashed, described
             writers/layer.py     changes written as a layer
+            writers/image.py     that layer on top of an image
             writers/output.py    the places results are written to, whole or not at all
             writers/report.py    changes told to people and to programs
 top         options.py           argv to one Options value

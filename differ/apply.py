@@ -41,13 +41,13 @@ class _Layer:
 class MergedTree:
     """LOWER as it looks with the changes on top.
 
-    ``lower``: any tree.  ``changes``: a directory of changes, written in ``style``.
+    ``lower``: any tree.  ``changes``: those, written in ``style``: a directory, or the tar of a layer.
     A directory on both sides is merged, with the facts of the changes' one.  A hard link joins names
     of one side only, as in every layered file system.
     Raises :class:`DifferError` when a marker in the changes names nothing, or they are unfinished.
     """
 
-    def __init__(self, lower: Tree, changes: DiskTree, style: Style) -> None:
+    def __init__(self, lower: Tree, changes: Tree, style: Style) -> None:
         self._lower = lower
         self._changes = changes
         self._style = style
@@ -160,7 +160,7 @@ class MergedTree:
 
     def _marks(self, name: bytes, wanted: tuple[str, ...]) -> dict[str, bytes]:
         """Those of the attributes ``wanted`` that an entry of the changes has."""
-        if not wanted:
+        if not wanted or not isinstance(self._changes, DiskTree):
             return {}
         try:
             return read_xattrs(self._changes.fd, name, wanted.__contains__)

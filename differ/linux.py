@@ -71,6 +71,32 @@ def create_file(name: bytes, dir_fd: int) -> int:
     return os.open(name, _NEW_FILE, 0o600, dir_fd=dir_fd)
 
 
+def memory_file() -> int:
+    """A descriptor of a file in memory that has no name."""
+    return os.memfd_create("differ", os.MFD_CLOEXEC)
+
+
+def nameless_file(directory: bytes) -> int:
+    """A descriptor of a new file in ``directory`` that has no name, and ends with its last descriptor."""
+    try:
+        return os.open(directory, os.O_TMPFILE | os.O_RDWR | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        # overlayfs before Linux 6.1, NFS: open(2), O_TMPFILE
+        if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.ENOSYS):
+            raise
+    name = directory + b"/.differ-" + os.urandom(8).hex().encode()
+    fd = os.open(name, (_NEW_FILE & ~os.O_WRONLY) | os.O_RDWR, 0o600)
+    os.unlink(name)
+    return fd
+
+
+def lock(fd: int) -> None:
+    """Wait until no other process that asks has the directory ``fd`` to itself; given back when it is closed."""
+    from fcntl import LOCK_EX, flock
+
+    flock(fd, LOCK_EX)
+
+
 def list_names(fd: int) -> list[bytes]:
     """The names in the directory ``fd``, in byte order."""
     # btrfs decides when a directory is opened or rewound which entries a reading will find.

@@ -6,18 +6,24 @@ MANUALS = {
     "differ": """\
 usage: differ [options] LOWER UPPER [OUT]
        differ [options] LOWER UPPER --layer FILE
+       differ [options] LOWER UPPER --append oci:DIR[:TAG]
 
 Write what UPPER has and LOWER has not into the directory OUT: added and modified entries, and
 whiteouts for removed ones.  Without OUT, write nothing and list the changes.  LOWER may be the
 word scratch, an empty tree (./scratch is a directory of that name).  OUT must be absent or an
-empty directory, outside both trees.
+empty directory, outside both trees.  LOWER and UPPER may also be an image, oci:DIR[:TAG] (DIR is an
+OCI image layout), or the layers in tars, tar:FILE[:FILE...], the lowest first.
 
   --whiteout STYLE       how a removed name is written: oci (an image layer's .wh.NAME, the
                          default), overlay (overlayfs's device 0:0), none (not at all)
   --compare PROFILE      exact (every fact and every byte, the default), native (what BuildKit's
                          DiffOp sees), metadata (every fact, no file is read)
   --layer FILE           write the difference as an OCI layer, a tar, in place of OUT; - is stdout
-  --compression HOW      of the layer: none (the default), gzip, zstd
+  --append oci:DIR[:TAG] write the difference as one layer more on top of that image
+  --to oci:DIR:TAG       what the image of --append is called, if not the same
+  --append-to-scratch oci:DIR:TAG
+                         write an image of the difference alone
+  --compression HOW      of the layer: none (the default of --layer), gzip (of --append), zstd
   --compression-level N  1 to 9 for gzip (usually 6), 1 to 22 for zstd (usually 3)
   --layer-xattrs WHICH   capability (what BuildKit writes, the default), all
   --uid-map MAP          the owners in the layer: INSIDE:OUTSIDE[:COUNT], as podman has it, where
@@ -46,7 +52,8 @@ Exit status: 0 done, 1 as said above, 2 trouble.  What ends the program early is
 usage: differ-apply [options] LOWER CHANGES OUT
 
 Write LOWER with CHANGES on top into the directory OUT: the inverse of differ.  LOWER may be the
-word scratch, an empty tree.  OUT must be absent or an empty directory, outside both trees.
+word scratch, an empty tree, or an image (oci:DIR[:TAG]) or tars (tar:FILE[:FILE...]); CHANGES may be a
+layer, tar:FILE.  OUT must be absent or an empty directory, outside both trees.
 
   --whiteout STYLE       how CHANGES tells of removed names: oci (the default), overlay, none
   --xattr-exclude GLOB   leave out extended attributes whose names match; repeatable

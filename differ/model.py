@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     class Stat(Protocol):
-        """The facts of one inode that one ``lstat`` gives (``os.stat_result`` is one)."""
+        """The facts of one inode that one ``lstat`` gives (``os.stat_result`` is one).
+
+        In an archive, ``st_dev`` is negative, and no device's (layered.py).
+        """
 
         @property
         def st_mode(self) -> int: ...

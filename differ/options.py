@@ -37,6 +37,8 @@ class Options:
 
     __slots__ = (
         "allow_wh_names",
+        "append",
+        "append_to_scratch",
         "compare",
         "compression",
         "compression_level",
@@ -56,6 +58,7 @@ class Options:
         "quiet",
         "report",
         "strict",
+        "to",
         "uid_map",
         "upper",
         "verbose",
@@ -70,8 +73,10 @@ class Options:
         self.upper = b""
         self.out: bytes | None = None
         self.allow_wh_names = False
+        self.append: str | None = None
+        self.append_to_scratch: str | None = None
         self.compare = "exact"
-        self.compression = "none"
+        self.compression: str | None = None
         self.compression_level = 0
         self.digest = False
         self.exit_code = False
@@ -88,6 +93,7 @@ class Options:
         self.quiet = False
         self.report: str | None = None
         self.strict = False
+        self.to: str | None = None
         self.verbose = False
         self.verify = False
         self.version = False
@@ -125,6 +131,8 @@ _DIFF = Grammar(
     (*_FLAGS, "allow-wh-names", "digest", "exit-code", "verify"),
     {
         **_VALUES,
+        "append": None,
+        "append-to-scratch": None,
         "compare": tuple(PROFILES),
         "compression": tuple(_LEVELS),
         "compression-level": range(1, 23),
@@ -137,6 +145,7 @@ _DIFF = Grammar(
         "gid-map": None,
         "overlay": OVERLAY,
         "report": None,
+        "to": None,
     },
 )
 
@@ -183,7 +192,14 @@ def parse_apply(arguments: list[str]) -> Options:
 
 
 def _check_layer(options: Options) -> None:
-    if options.layer is None:
+    outputs = [
+        f"--{name}"
+        for name in ("layer", "append", "append-to-scratch")
+        if getattr(options, name.replace("-", "_")) is not None
+    ]
+    if options.to is not None and options.append is None:
+        raise UsageError("--to says where the image of --append goes, so it needs that")
+    if not outputs:
         for name in (
             "compression",
             "compression_level",
@@ -193,10 +209,18 @@ def _check_layer(options: Options) -> None:
             "gid_map",
         ):
             if getattr(options, name) != getattr(Options(), name):
-                raise UsageError(f"--{name.replace('_', '-')} is about a layer, so it needs --layer")
+                raise UsageError(
+                    f"--{name.replace('_', '-')} is about a layer, so it needs --layer or --append"
+                )
         return
     if options.out is not None:
-        raise UsageError("--layer takes the place of OUT; give one of them")
+        raise UsageError(f"{outputs[0]} takes the place of OUT; give one of them")
+    if len(outputs) > 1:
+        raise UsageError(f"{' and '.join(outputs)} exclude each other")
+    for word in (options.append, options.append_to_scratch, options.to):
+        if word is not None and not word.startswith("oci:"):
+            raise UsageError(f"{word!r}: expected oci:DIR[:TAG]")
+    options.compression = options.compression or ("none" if options.layer is not None else "gzip")
     if options.whiteout not in (None, "oci"):
         raise UsageError(f"--whiteout {options.whiteout}: a layer has those of oci")
     if options.layer == "-" and (options.verbose or options.report == "-"):

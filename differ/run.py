@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .session import Console
     from .whiteout import Style
     from .writers.directory import DirectoryWriter
+    from .writers.image import AppendedImage
     from .writers.layer import Layer
     from .writers.output import Output
 
@@ -60,7 +61,7 @@ def _load(options: Options) -> None:
     """Import what this run will use, while there are descriptors for it."""
     uses = {
         "writers.output": options.out is not None,
-        "writers.layer": options.layer is not None,
+        "writers.layer": (options.layer or options.append or options.append_to_scratch) is not None,
         "writers.report": options.out is None or options.verbose or options.report is not None,
         "verify": options.verify,
         "ignore": bool(options.ignore),
@@ -73,11 +74,13 @@ def _load(options: Options) -> None:
 def _diff(session: Session, options: Options) -> int:
     _load(options)
     # What is only told is told whole; what is written must suit those who read it.
-    written = options.out is not None or options.layer is not None
+    image = options.append or options.append_to_scratch
+    has_layer = options.layer is not None or image is not None
+    written = options.out is not None or has_layer
     style = STYLES[options.whiteout or ("oci" if written else "none")]
     profile = PROFILES[options.compare]
     tally = session.tally
-    lower, upper = session.lower(), session.disk(options.upper)
+    lower, upper = session.lower(), session.tree(options.upper)
     inputs = _inputs(lower, upper)
     overlays = overlay_mounts(lower, upper) if options.overlay == "auto" else b""
     seen = _seen(options.ignore)
@@ -85,7 +88,7 @@ def _diff(session: Session, options: Options) -> int:
     listing = options.verbose or not (written or options.report == "-" or options.quiet)
     report = _report_sink(session, inputs)
     writer = None if options.out is None else _writer(session, session.reader(upper), inputs, style)
-    layer = None if options.layer is None else _layer(session, session.reader(upper), inputs, style)
+    layer = None if not has_layer else _layer(session, session.reader(upper), inputs, style)
     digests = _digests(session.reader(lower), session.reader(upper)) if options.digest else None
     searched = search(
         *seen(lower, upper),
@@ -135,7 +138,8 @@ def _diff(session: Session, options: Options) -> int:
         session.report.publish()
     session.warn_of_losses()
     if not options.quiet:
-        session.say(_summary(counts, tally) + searched.told + ("; proved" if proved else ""))
+        image_told = "" if session.image is None else f"; {session.image.told}"
+        session.say(_summary(counts, tally) + searched.told + image_told + ("; proved" if proved else ""))
     if proved is False or (options.exit_code and any(counts.values())):
         return DIFFERS
     return DONE
@@ -151,7 +155,7 @@ def _seen(ignored: list[str]) -> Callable[[Tree, Tree], tuple[Tree, Tree]]:
     return lambda left, right: IgnoringTree.pair(left, right, patterns)
 
 
-def _inputs(*trees: DiskTree | EmptyTree) -> list[tuple[int, bytes]]:
+def _inputs(*trees: Tree) -> list[tuple[int, bytes]]:
     return [(tree.root_fd, tree.path()) for tree in trees if isinstance(tree, DiskTree)]
 
 
@@ -193,11 +197,17 @@ def _layer(session: Session, source: Tree, inputs: list[tuple[int, bytes]], styl
     from .writers.output import OutputFile
 
     options = session.options
-    path, metadata = options.layer or "", options.metadata_file
-    file = None if path == "-" else OutputFile(os.fsencode(path), "layer")
-    blob = Blob(
-        session.console.put if file is None else file.put, options.compression, options.compression_level
-    )
+    metadata = options.metadata_file
+    latest = source_date_epoch(os.environ)
+    file = None
+    put = session.console.put
+    if options.layer is None:
+        session.image = _image(session, latest)
+        put = session.image.put
+    elif options.layer != "-":
+        file = OutputFile(os.fsencode(options.layer), "layer")
+        put = file.put
+    blob = Blob(put, options.compression or "none", options.compression_level)
     writer = LayerWriter(
         blob.put,
         source,
@@ -209,10 +219,10 @@ def _layer(session: Session, source: Tree, inputs: list[tuple[int, bytes]], styl
         if options.uid_map or options.gid_map
         else None,
         twice=options.compare == "native" or not options.allow_wh_names,
-        latest=source_date_epoch(os.environ),
+        latest=latest,
     )
     described = None if metadata is None else OutputFile(os.fsencode(metadata), "metadata")
-    session.layer = Layer(file, described, blob, writer)
+    session.layer = Layer(file, session.image, described, blob, writer)
     reports = [] if session.report is None else [session.report]
     for directory in session.layer.open(inputs, reports):
         session.avoid(directory, "the directory of the layer")
@@ -220,6 +230,27 @@ def _layer(session: Session, source: Tree, inputs: list[tuple[int, bytes]], styl
     if session.layer.is_mixed(told):
         raise DifferError("the layer is all that can be on stdout; name a file for it or for the rest")
     return session.layer
+
+
+def _image(session: Session, latest: int | None) -> AppendedImage:
+    """The image that the layer becomes a part of."""
+    from .layout import Reference, ref_name
+    from .writers.image import AppendedImage, Store
+
+    options = session.options
+    word = os.fsencode(options.append or options.append_to_scratch or "")
+    source = Reference(word)
+    to = source if options.to is None else Reference(os.fsencode(options.to))
+    base = None if options.append is None else session.archives().image(source)
+    tag = to.tag if base is None or to is not source else ref_name(base.found)
+    if tag is None:
+        raise DifferError("name a tag for the image: oci:DIR:TAG", to.word)
+    if base is not None and to is source and base.descriptor is not base.found:
+        raise DifferError(
+            "names images for several machines; give the new one a tag with --to oci:DIR:TAG", word
+        )
+    said = " ".join(printable(one) for one in (b"differ", options.lower, options.upper))
+    return AppendedImage(base, Store(to.directory), tag, said, latest)
 
 
 def _publish(session: Session, writer: DirectoryWriter) -> Output:
@@ -300,7 +331,13 @@ def _apply(session: Session, options: Options) -> int:
 
     style = STYLES[options.whiteout or "oci"]
     lower = session.lower()
-    changes = session.disk(options.upper)
+    if options.upper.startswith(b"oci:"):
+        raise DifferError(
+            "CHANGES is a directory or tar:FILE; an image is no change of one tree", options.upper
+        )
+    changes = session.tree(options.upper, raw=True)
+    if style.name != "oci" and not isinstance(changes, DiskTree):
+        raise DifferError(f"is a layer, which has no whiteouts of the style {style.name}", options.upper)
     inputs = _inputs(lower, changes)
     merged = MergedTree(lower, changes, style)
     source = MergedTree(session.reader(lower), changes.again(), style)

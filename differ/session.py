@@ -11,11 +11,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Protocol
 
+    from .archives import Archives
+    from .layered import LayeredTree
     from .model import Tree
     from .options import Options
     from .writers.directory import DirectoryWriter
+    from .writers.image import AppendedImage
     from .writers.layer import Layer
     from .writers.output import Output, OutputFile
+
+    Input = DiskTree | EmptyTree | LayeredTree
 
     class Console(Protocol):
         """What a run may say, and to whom."""
@@ -67,6 +72,8 @@ class Session:
         self.output: Output | None = None
         self.report: OutputFile | None = None
         self.layer: Layer | None = None
+        self.image: AppendedImage | None = None
+        self._archives: Archives | None = None
         self.progress = self.show(self.tally)
         if options.verbose:
             self.losses.told = self._tell_loss
@@ -76,13 +83,30 @@ class Session:
         how = "none" if self.options.quiet else self.console.progress(self.options.progress)
         return Progress(self.console.name, how, self.console.err, tally)
 
-    def lower(self) -> DiskTree | EmptyTree:
+    def lower(self) -> Input:
         """LOWER; raises :class:`DifferError` if there is none."""
         if self.options.lower != SCRATCH:
-            return self.disk(self.options.lower)
+            return self.tree(self.options.lower)
         tree = EmptyTree()
         self.trees.append(tree)
         return tree
+
+    def tree(self, word: bytes, raw: bool = False) -> Input:
+        """What an argument names: a directory, or an image or tars (archives.py, also for ``raw``).
+
+        Raises :class:`DifferError` if there is no such thing.
+        """
+        if not word.startswith((b"oci:", b"tar:")):
+            return self.disk(word)
+        return self.archives().tree(word, raw)
+
+    def archives(self) -> Archives:
+        """The images and tars of this run."""
+        if self._archives is None:
+            from .archives import Archives
+
+            self._archives = Archives(self.wanted)
+        return self._archives
 
     def disk(self, path: bytes, fd: int = -1) -> DiskTree:
         """A directory, by its path or its descriptor; raises :class:`DifferError` if there is none."""
@@ -96,7 +120,7 @@ class Session:
             if isinstance(tree, DiskTree) and fd >= 0:
                 tree.avoid(fd, what)
 
-    def reader(self, tree: DiskTree | EmptyTree) -> DiskTree | EmptyTree:
+    def reader(self, tree: Input) -> Input:
         """An input once more, to be read at another place than where the walk stands."""
         reader = tree.again()
         self.trees.append(reader)
@@ -134,6 +158,8 @@ class Session:
             tree.close()
         if self.writer is not None:
             self.writer.close()
+        if self._archives is not None:
+            self._archives.close()
         for result in (self.report, self.layer, self.output):
             if result is None:
                 continue

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ..model import Change, Entry, Losses, Tally, Tree
     from ..whiteout import Style
     from .blob import Blob
+    from .image import AppendedImage
     from .output import OutputFile
 
 _READ = 256 * 1024  # bytes
@@ -181,16 +182,23 @@ def _holds_ids(name: str, value: bytes) -> bool:
 
 
 class Layer:
-    """A layer in a file or on stdout, and what describes it.
+    """A layer in a file, on stdout or in an image, and what describes it.
 
-    ``file``: where it goes; None for stdout.
+    ``file``: where it goes; None for stdout, or for the image.
+    ``image``: what it becomes a part of; None for nothing.
     ``metadata``: where its descriptor goes; None for nowhere.
     ``blob``: its bytes.  ``writer``: what makes them.
     """
 
     def __init__(
-        self, file: OutputFile | None, metadata: OutputFile | None, blob: Blob, writer: LayerWriter
+        self,
+        file: OutputFile | None,
+        image: AppendedImage | None,
+        metadata: OutputFile | None,
+        blob: Blob,
+        writer: LayerWriter,
     ) -> None:
+        self._image = image
         self._metadata = metadata
         self._file = file
         self._files = [one for one in (metadata, file) if one is not None]
@@ -209,14 +217,15 @@ class Layer:
             if any(file.same_as(other) for other in ready):
                 raise DifferError("is the path of two results; name another", file.path)
             ready.append(file)
-        return [file.directory() for file in self._files]
+        directories = [file.directory() for file in self._files]
+        return directories if self._image is None else [*directories, *self._image.open()]
 
     def is_mixed(self, others: int) -> bool:
         """Whether it would be on stdout together with something else.
 
         ``others``: how much else is there that is no part of it.
         """
-        if self._file is not None and not self._file.is_stdout:
+        if self._image is not None or (self._file is not None and not self._file.is_stdout):
             return False
         return others > 0 or (self._metadata is not None and self._metadata.is_stdout)
 
@@ -229,21 +238,30 @@ class Layer:
 
         self._writer.finish()
         self._blob.finish()
+        described = {**self._blob.descriptor(), "diffID": self._blob.diff_id, "changes": counts}
+        if self._image is not None:
+            self._image.finish(self._blob)
+            described["manifest"] = self._image.descriptor
         if self._metadata is not None:
-            described = {**self._blob.descriptor(), "diffID": self._blob.diff_id, "changes": counts}
             self._metadata.write(json.dumps(described, indent=2))
         for file in self._files:
             file.finish()
 
     def publish(self) -> None:
         """Give the files their names."""
+        if self._image is not None:
+            self._image.publish()
         for file in reversed(self._files):
             file.publish()
 
     def discard(self) -> None:
-        """Remove what was not published."""
-        for file in self._files:
-            file.discard()
+        """Remove what was not published; raises :class:`DifferError`."""
+        try:
+            if self._image is not None:
+                self._image.discard()
+        finally:
+            for file in self._files:
+                file.discard()
 
 
 def mapped(kind: str, maps: list[tuple[int, int, int]]) -> Callable[[int], int]:

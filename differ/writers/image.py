@@ -1,0 +1,368 @@
+"""Changes written as the topmost layer of an image in an OCI layout (image-spec image-layout.md, manifest.md,
+config.md).
+
+Everything is written into a directory of its own first.  Then the blobs get their names, and ``index.json`` is
+replaced last and at once: whoever reads the layout meanwhile sees the old image or the new one.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from .. import linux
+from ..content import new_sha256
+from ..layout import (
+    BLOBS,
+    CONFIG_TYPE,
+    INDEX,
+    INDEX_TYPE,
+    MANIFEST_TYPE,
+    REF_NAME,
+    VERSION_FILE,
+    Layout,
+    architecture,
+    digest_of,
+    ref_name,
+)
+from ..model import DifferError, os_reason, printable
+from .directory import remove_below
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..layout import Image, Json
+    from .blob import Blob
+
+_BUFFER = 256 * 1024  # bytes
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_BASE_DIGEST = "org.opencontainers.image.base.digest"
+_BASE_NAME = "org.opencontainers.image.base.name"
+_CREATED = "org.opencontainers.image.created"
+_DOCKER_LAYER = "application/vnd.docker.image.rootfs.diff.tar"
+_OCI_LAYER = "application/vnd.oci.image.layer.v1.tar"
+_LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
+
+
+class Store:
+    """A layout that images are added to.
+
+    ``path``: its directory: a layout, an empty directory, or nothing yet.
+    """
+
+    def __init__(self, path: bytes) -> None:
+        self.path = path
+        self._above, self._name = os.path.split(path.rstrip(b"/") or b"/")
+        self._fd = self._parent = self._stage = -1
+        self._staged: bytes | None = None
+
+    def open(self) -> list[int]:
+        """Make it ready; the directories that are written into.  Raises :class:`DifferError` if it cannot be used."""
+        try:
+            try:
+                self._fd = linux.open_root(self.path)
+                if linux.list_names(self._fd):
+                    Layout(self.path, os.dup(self._fd)).close()
+            except FileNotFoundError:
+                if self._name in (b"", b".", b".."):
+                    raise
+                self._parent = linux.open_root(self._above or b".")
+            above = max(self._fd, self._parent)
+            self._staged = b".differ-" + os.urandom(8).hex().encode()
+            try:
+                os.mkdir(self._staged, 0o777, dir_fd=above)
+            except OSError:
+                self._staged = None
+                raise
+            self._stage = linux.open_directory(self._staged, above)
+        except OSError as error:
+            raise self._failed(error) from error
+        return [self._stage]
+
+    def _failed(self, error: OSError) -> DifferError:
+        return DifferError(f"cannot be written: {os_reason(error)}", self.path)
+
+    def new(self, name: str) -> StagedBlob:
+        """A blob to be written, called ``name`` until its digest is known; raises :class:`DifferError`."""
+        try:
+            return StagedBlob(self.path, self._stage, name.encode())
+        except OSError as error:
+            raise self._failed(error) from error
+
+    def document(self, kind: str, document: Json) -> Json:
+        """Store a JSON document of the media type ``kind``; its descriptor.  Raises :class:`DifferError`."""
+        import json
+
+        content = json.dumps(document, separators=(",", ":")).encode()
+        with self.new("document") as blob:
+            blob.put(content)
+            blob.finish(digest_of(content))
+        return {"mediaType": kind, "digest": digest_of(content), "size": len(content)}
+
+    def take(self, image: Image, descriptor: Json) -> None:
+        """Store a blob of an image, if it is not there; raises :class:`DifferError`."""
+        source = image.layout.open_blob(descriptor)
+        try:
+            if self._fd >= 0 and os.path.samestat(os.fstat(self._fd), os.fstat(image.layout.fd)):
+                return
+            digest = new_sha256()
+            with self.new("copy") as blob:
+                while data := os.read(source, _BUFFER):
+                    digest.update(data)
+                    blob.put(data)
+                if f"sha256:{digest.hexdigest()}" != descriptor["digest"]:
+                    path = image.layout.blob_path(descriptor["digest"])
+                    raise DifferError(
+                        "is not what its name says: its SHA-256 is another; fetch it again", path
+                    )
+                blob.finish(descriptor["digest"])
+        finally:
+            os.close(source)
+
+    def publish(self, tag: str, descriptor: Json) -> None:
+        """Let ``tag`` be the image with this descriptor; raises :class:`DifferError`."""
+        import json
+
+        root = self._stage if self._fd < 0 else self._fd
+        try:
+            # Another differ may add an image at the same time.
+            linux.lock(root)
+            blobs = linux.list_names(self._stage)
+            index = self._index()
+            others = [one for one in index["manifests"] if ref_name(one) != tag]
+            index["manifests"] = [*others, {**descriptor, "annotations": {REF_NAME: tag}}]
+            self._move(blobs, root)
+            if self._is_new():
+                self._replace(VERSION_FILE, _LAYOUT, root)
+            self._replace(INDEX, json.dumps(index, separators=(",", ":")).encode(), root)
+            if self._fd < 0:
+                os.rename(self._staged or b"", self._name, src_dir_fd=self._parent, dst_dir_fd=self._parent)
+            else:
+                os.rmdir(self._staged or b"", dir_fd=self._fd)
+            self._staged = None
+        except OSError as error:
+            raise self._failed(error) from error
+
+    def _is_new(self) -> bool:
+        """Whether there is no layout yet."""
+        return self._fd < 0 or VERSION_FILE not in linux.list_names(self._fd)
+
+    def _index(self) -> Json:
+        """What ``index.json`` says now."""
+        if self._is_new():
+            return {"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": []}
+        layout = Layout(self.path, os.dup(self._fd))
+        try:
+            return {**layout.index(), "manifests": layout.entries()}
+        finally:
+            layout.close()
+
+    def _move(self, blobs: list[bytes], root: int) -> None:
+        """Give the blobs their place."""
+        fds = [root]
+        try:
+            for name in BLOBS:
+                try:
+                    os.mkdir(name, 0o777, dir_fd=fds[-1])
+                except FileExistsError:
+                    pass
+                fds.append(linux.open_directory(name, fds[-1]))
+            for name in blobs:
+                os.rename(name, name, src_dir_fd=self._stage, dst_dir_fd=fds[-1])
+        finally:
+            linux.close_all(*fds[1:])
+
+    def _replace(self, name: bytes, content: bytes, root: int) -> None:
+        """Write a file whole, or leave the one that is there."""
+        with StagedBlob(self.path, self._stage, b"new") as file:
+            file.put(content)
+            file.close()
+            os.rename(b"new", name, src_dir_fd=self._stage, dst_dir_fd=root)
+
+    def discard(self) -> None:
+        """Remove what was not published, and close everything; raises :class:`DifferError`."""
+        try:
+            if self._staged is not None:
+                if self._stage >= 0:
+                    remove_below(self._stage)
+                os.rmdir(self._staged, dir_fd=max(self._fd, self._parent))
+        except OSError as error:
+            reason = f"holds an unfinished image that cannot be removed: {os_reason(error)}"
+            raise DifferError(reason, os.path.join(self._above, self._staged or b"")) from error
+        finally:
+            linux.close_all(self._fd, self._stage, self._parent)
+            self._fd = self._stage = self._parent = -1
+
+
+class StagedBlob:
+    """A file that is being written.
+
+    ``shown``: what to call it.  ``directory``, ``name``: where it is until :meth:`finish`.  Raises ``OSError``.
+    """
+
+    def __init__(self, shown: bytes, directory: int, name: bytes) -> None:
+        self._shown = shown
+        self._directory = directory
+        self._name = name
+        self._file = os.fdopen(os.open(name, _NEW_FILE, 0o666, dir_fd=directory), "wb", _BUFFER)
+
+    def __enter__(self) -> StagedBlob:  # noqa: PYI034 - typing is not imported
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        try:
+            self._file.close()
+        except OSError:
+            pass  # what it could not write is not wanted any more
+
+    def put(self, data: bytes) -> None:
+        """Add bytes; raises :class:`DifferError`."""
+        try:
+            self._file.write(data)
+        except OSError as error:
+            raise DifferError(f"cannot be written: {os_reason(error)}", self._shown) from error
+
+    def close(self) -> None:
+        """Write what is left; raises :class:`DifferError`."""
+        try:
+            self._file.close()
+        except OSError as error:
+            raise DifferError(f"cannot be written: {os_reason(error)}", self._shown) from error
+
+    def finish(self, digest: str) -> None:
+        """Write what is left and give it the name of its digest; raises :class:`DifferError`."""
+        self.close()
+        try:
+            os.rename(
+                self._name,
+                digest.partition(":")[2].encode(),
+                src_dir_fd=self._directory,
+                dst_dir_fd=self._directory,
+            )
+        except OSError as error:
+            raise DifferError(f"cannot be written: {os_reason(error)}", self._shown) from error
+
+
+class AppendedImage:
+    """An image with one layer more.
+
+    ``base``: what the layer is put on; None for nothing.
+    ``to``: where the image goes; its tag must be given.
+    ``store``: that layout.
+    ``config``: what is to be kept of another image's configuration in place of the base's; None for none.
+    ``said``: what the history says of how the layer was made.
+    ``latest``: seconds since 1970, which the image then says it was made at; None for now (SOURCE_DATE_EPOCH).
+    """
+
+    is_stdout = False
+
+    def __init__(
+        self,
+        base: Image | None,
+        store: Store,
+        tag: str,
+        said: str,
+        latest: int | None,
+        config: Json | None = None,
+    ) -> None:
+        self._base = base
+        self._store = store
+        self._tag = tag
+        self._said = said
+        seconds = int(time.time()) if latest is None else latest
+        self._now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+        self._config = config
+        self._layer: StagedBlob | None = None
+        self.path = store.path
+        self.descriptor: Json = {}
+
+    def open(self) -> list[int]:
+        """Make it ready; the directories that are written into.  Raises :class:`DifferError`."""
+        directories = self._store.open()
+        self._layer = self._store.new("layer")
+        return directories
+
+    def put(self, data: bytes) -> None:
+        """Add bytes of the layer; raises :class:`DifferError`."""
+        if self._layer is None:
+            raise AssertionError("a layer that is not open")
+        self._layer.put(data)
+
+    def finish(self, blob: Blob) -> None:
+        """Write all but the name of the image; raises :class:`DifferError`.
+
+        ``blob``: what described the bytes.
+        """
+        layer = blob.descriptor()
+        if self._layer is not None:
+            self._layer.finish(str(layer["digest"]))
+        layers = [] if self._base is None else [_modern(descriptor) for descriptor, _ in self._base.layers]
+        if self._base is not None:
+            for descriptor in layers:
+                self._store.take(self._base, descriptor)
+        manifest: Json = {
+            "schemaVersion": 2,
+            "mediaType": MANIFEST_TYPE,
+            "config": self._store.document(CONFIG_TYPE, self._configured(blob.diff_id)),
+            "layers": [*layers, layer],
+        }
+        annotations = self._annotations()
+        if annotations:
+            manifest["annotations"] = annotations
+        self.descriptor = self._store.document(MANIFEST_TYPE, manifest)
+
+    def _configured(self, diff_id: str) -> Json:
+        """The configuration of the image (image-spec config.md)."""
+        base: Json = {} if self._base is None else self._base.config
+        config = {"architecture": architecture(), "os": "linux", "config": {}, **base, **(self._config or {})}
+        diff_ids = [] if self._base is None else [one for _, one in self._base.layers]
+        history = base.get("history") or []
+        config["created"] = self._now
+        config["rootfs"] = {"type": "layers", "diff_ids": [*diff_ids, diff_id]}
+        config.pop("history", None)
+        # A history tells of every layer or of none.
+        if isinstance(history, list) and len(diff_ids) == sum(
+            isinstance(one, dict) and not one.get("empty_layer") for one in history
+        ):
+            config["history"] = [*history, {"created": self._now, "created_by": self._said}]
+        return config
+
+    def _annotations(self) -> Json:
+        """What the manifest says (image-spec annotations.md)."""
+        if self._base is None:
+            return {}
+        annotations = self._base.manifest.get("annotations")
+        kept = dict(annotations) if isinstance(annotations, dict) else {}
+        kept.pop(_CREATED, None)
+        kept.pop(_BASE_NAME, None)
+        name = ref_name(self._base.found)
+        # A tag alone is no name that anybody else knows the image by.
+        if name is not None and "/" in name:
+            kept[_BASE_NAME] = name
+        kept[_BASE_DIGEST] = self._base.found["digest"]
+        return kept
+
+    @property
+    def told(self) -> str:
+        """What the image is, for people."""
+        name = b"oci:" + self._store.path + b":" + self._tag.encode("utf-8", "surrogateescape")
+        return f"{printable(name)} is {self.descriptor['digest']}"
+
+    def publish(self) -> None:
+        """Let the tag be this image; raises :class:`DifferError`."""
+        self._store.publish(self._tag, self.descriptor)
+
+    def discard(self) -> None:
+        """Remove what was not published; raises :class:`DifferError`."""
+        if self._layer is not None:
+            self._layer.__exit__()
+        self._store.discard()
+
+
+def _modern(descriptor: Json) -> Json:
+    """A layer's descriptor as the OCI has it."""
+    kind = str(descriptor.get("mediaType"))
+    if kind.startswith(_DOCKER_LAYER):
+        kind = _OCI_LAYER + kind.removeprefix(_DOCKER_LAYER).replace(".gzip", "+gzip").replace(
+            ".zstd", "+zstd"
+        )
+    return {**descriptor, "mediaType": kind}
