@@ -21,6 +21,8 @@ _JOBS = range(1, 257)
 _IDS = 2**32 - 1  # the last one is none
 _DIGITS = 10  # of the largest number that any option takes
 _LEVELS = {"none": range(0), "gzip": range(1, 10), "zstd": range(1, 23)}
+_ROWS = range(1, 10**6)
+COLOR = ("auto", "always", "never")
 OVERLAY = ("auto", "off")
 PROGRESS = ("auto", "plain", "none")
 
@@ -37,6 +39,7 @@ class Options:
 
     __slots__ = (
         "allow_wh_names",
+        "color",
         "compare",
         "compression",
         "compression_level",
@@ -55,7 +58,10 @@ class Options:
         "progress",
         "quiet",
         "report",
+        "stat",
+        "stat_rows",
         "strict",
+        "summary",
         "uid_map",
         "upper",
         "verbose",
@@ -70,6 +76,7 @@ class Options:
         self.upper = b""
         self.out: bytes | None = None
         self.allow_wh_names = False
+        self.color = "auto"
         self.compare = "exact"
         self.compression = "none"
         self.compression_level = 0
@@ -87,12 +94,25 @@ class Options:
         self.progress = "auto"
         self.quiet = False
         self.report: str | None = None
+        self.stat = False
+        self.stat_rows = 0
         self.strict = False
+        self.summary = False
         self.verbose = False
         self.verify = False
         self.version = False
         self.whiteout: str | None = None
         self.xattr_exclude: list[str] = []
+
+    @property
+    def tells_other(self) -> bool:
+        """Whether stdout gets something other than the list of changes, or a layer."""
+        return self.report == "-" or self.stat or self.summary
+
+    @property
+    def uses_stdout(self) -> bool:
+        """Whether lines of text go to stdout though something is written."""
+        return self.verbose or self.tells_other
 
 
 class UsageError(DifferError):
@@ -122,9 +142,10 @@ class Grammar:
 
 _APPLY = Grammar(_FLAGS, _VALUES)
 _DIFF = Grammar(
-    (*_FLAGS, "allow-wh-names", "digest", "exit-code", "verify"),
+    (*_FLAGS, "allow-wh-names", "digest", "exit-code", "stat", "summary", "verify"),
     {
         **_VALUES,
+        "color": COLOR,
         "compare": tuple(PROFILES),
         "compression": tuple(_LEVELS),
         "compression-level": range(1, 23),
@@ -137,6 +158,7 @@ _DIFF = Grammar(
         "gid-map": None,
         "overlay": OVERLAY,
         "report": None,
+        "stat-rows": _ROWS,
     },
 )
 
@@ -163,6 +185,7 @@ def parse_diff(arguments: list[str]) -> Options:
     _check_layer(options)
     if options.verbose and options.report == "-":
         raise UsageError("--verbose lists the changes on stdout, so --report needs a file")
+    _check_totals(options)
     # Names are UTF-8, whatever the locale says.
     options.ignore = [os.fsencode(pattern).decode("utf-8", "surrogateescape") for pattern in options.ignore]
     _check_noise(options)
@@ -182,6 +205,14 @@ def parse_apply(arguments: list[str]) -> Options:
     return options
 
 
+def _check_totals(options: Options) -> None:
+    for name in ("stat", "summary"):
+        if getattr(options, name) and options.report == "-":
+            raise UsageError(f"--{name} is told on stdout, so --report needs a file")
+    if options.stat_rows and not options.stat:
+        raise UsageError("--stat-rows is about the table of directories, so it needs --stat")
+
+
 def _check_layer(options: Options) -> None:
     if options.layer is None:
         for name in (
@@ -199,7 +230,7 @@ def _check_layer(options: Options) -> None:
         raise UsageError("--layer takes the place of OUT; give one of them")
     if options.whiteout not in (None, "oci"):
         raise UsageError(f"--whiteout {options.whiteout}: a layer has those of oci")
-    if options.layer == "-" and (options.verbose or options.report == "-"):
+    if options.layer == "-" and options.uses_stdout:
         raise UsageError("--layer - is all that can be on stdout; name a file for it or for the rest")
     for name in ("uid_map", "gid_map"):
         setattr(options, name, [_id_range(name.replace("_", "-"), one) for one in getattr(options, name)])

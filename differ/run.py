@@ -11,9 +11,8 @@ from stat import S_ISREG
 
 from .compare import PROFILES
 from .content import Comparer, sha256
-from .model import ChangeKind, DifferError, Tally, os_reason, printable
+from .model import ChangeKind, DifferError, Tally, os_reason, printable, size
 from .plan import Plan
-from .progress import size
 from .scan import DiskTree, EmptyTree
 from .search import overlay_mounts, search
 from .session import Session
@@ -31,9 +30,11 @@ if TYPE_CHECKING:
     from .writers.directory import DirectoryWriter
     from .writers.layer import Layer
     from .writers.output import Output
+    from .writers.totals import Totals
 
 
 DONE, DIFFERS, TROUBLE = 0, 1, 2
+_ROWS = 20  # directories that --stat shows unless --stat-rows says otherwise
 _FAILURES_SHOWN = 10  # paths that a failed proof names before it only counts them
 
 
@@ -61,7 +62,10 @@ def _load(options: Options) -> None:
     uses = {
         "writers.output": options.out is not None,
         "writers.layer": options.layer is not None,
-        "writers.report": options.out is None or options.verbose or options.report is not None,
+        "writers.report": options.report is not None,
+        "writers.listing": options.out is None or options.verbose,
+        "writers.totals": options.summary,
+        "writers.table": options.stat,
         "verify": options.verify,
         "ignore": bool(options.ignore),
     }
@@ -81,8 +85,9 @@ def _diff(session: Session, options: Options) -> int:
     inputs = _inputs(lower, upper)
     overlays = overlay_mounts(lower, upper) if options.overlay == "auto" else b""
     seen = _seen(options.ignore)
-    # Without OUT the list is the result; -v wants it as well.
-    listing = options.verbose or not (written or options.report == "-" or options.quiet)
+    # Without OUT the list is the result, unless something else is to be told; -v wants it as well.
+    listing = options.verbose or not (written or options.quiet or options.tells_other)
+    coloured = (listing or options.stat) and session.console.colour(options.color)
     report = _report_sink(session, inputs)
     writer = None if options.out is None else _writer(session, session.reader(upper), inputs, style)
     layer = None if options.layer is None else _layer(session, session.reader(upper), inputs, style)
@@ -105,19 +110,30 @@ def _diff(session: Session, options: Options) -> int:
         allow_forbidden=options.allow_wh_names,
         all_fields=listing or report is not None,
     )
-    if listing or report is not None:
-        from .writers.report import json_line, text_line
+    if listing:
+        from .writers.listing import text_line
+    if report is not None:
+        from .writers.report import json_line
+    totals = (
+        _totals(session, seen(session.reader(lower), EmptyTree()))
+        if options.stat or options.summary
+        else None
+    )
     writers = [one for one in (writer, layer) if one is not None]
     counts = dict.fromkeys((ChangeKind.ADDED, ChangeKind.MODIFIED, ChangeKind.REMOVED), 0)
     for change in plan.changes():
         if change.kind in counts:
             counts[change.kind] += 1
             if listing:
-                session.result(text_line(change))
+                session.result(text_line(change, coloured))
             if report is not None:
                 report(json_line(change, digests))
+            if totals is not None:
+                totals.add(change)
         for to in writers:
             to.write(change)
+    if totals is not None:
+        _tell(session, totals, coloured)
     proved = None
     if layer is not None:
         layer.finish(counts)
@@ -216,7 +232,7 @@ def _layer(session: Session, source: Tree, inputs: list[tuple[int, bytes]], styl
     reports = [] if session.report is None else [session.report]
     for directory in session.layer.open(inputs, reports):
         session.avoid(directory, "the directory of the layer")
-    told = sum(report.is_stdout for report in reports) + (options.verbose or options.report == "-")
+    told = sum(report.is_stdout for report in reports) + options.uses_stdout
     if session.layer.is_mixed(told):
         raise DifferError("the layer is all that can be on stdout; name a file for it or for the rest")
     return session.layer
@@ -277,6 +293,25 @@ def _digests(lower: Tree, upper: Tree) -> Callable[[Change], tuple[str | None, s
             os.close(fd)
 
     return lambda change: (of_side(lower, change, change.lower), of_side(upper, change, change.upper))
+
+
+def _totals(session: Session, trees: tuple[Tree, Tree]) -> Totals:
+    from .writers.totals import Totals
+
+    return Totals(*trees, session.options.stat, session.tally.tick)
+
+
+def _tell(session: Session, totals: Totals, coloured: bool) -> None:
+    """Say what ``--stat`` and ``--summary`` ask for."""
+    options = session.options
+    if options.stat:
+        from .writers.table import table
+
+        for row in table(totals.root, session.console.width(), options.stat_rows or _ROWS, coloured):
+            session.result(row)
+    if options.summary:
+        for line in totals.lines():
+            session.result(line)
 
 
 def _summary(counts: dict[str, int], tally: Tally) -> str:
