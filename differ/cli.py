@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .session import Console
 
 _SIGNALS = {_signal.SIGHUP: "SIGHUP", _signal.SIGINT: "SIGINT", _signal.SIGTERM: "SIGTERM"}
-_DIGITS = 5  # of the widest COLUMNS, and one more
+_DIGITS = 4  # of the widest COLUMNS
 _WIDTH = 80  # cells, where nothing tells
 _BROKEN_PIPE = 128 + _signal.SIGPIPE
 
@@ -125,12 +125,11 @@ class Terminal:
     def width(self) -> int:
         """The width of the terminal that stdout is, else COLUMNS, else 80."""
         try:
-            # Descriptor 1, which may be something else than stdout where that is closed: no harm in its width.
-            columns = os.get_terminal_size(1).columns
+            columns = 0 if sys.stdout is None else os.get_terminal_size(sys.stdout.fileno()).columns
         except OSError:
             columns = 0
         told = os.environ.get("COLUMNS", "")
-        if not columns and told.isascii() and told.isdecimal() and len(told) < _DIGITS:
+        if not columns and told.isascii() and told.isdecimal() and len(told) <= _DIGITS:
             columns = int(told)
         return columns or _WIDTH
 

@@ -110,6 +110,12 @@ class Options:
         return self.report == "-" or self.stat or self.summary
 
     @property
+    def lists(self) -> bool:
+        """Whether changes are listed: with nothing else to write or tell the list is the result."""
+        written = self.out is not None or self.layer is not None
+        return self.verbose or not (written or self.quiet or self.tells_other)
+
+    @property
     def uses_stdout(self) -> bool:
         """Whether lines of text go to stdout though something is written."""
         return self.verbose or self.tells_other

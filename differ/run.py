@@ -63,7 +63,7 @@ def _load(options: Options) -> None:
         "writers.output": options.out is not None,
         "writers.layer": options.layer is not None,
         "writers.report": options.report is not None,
-        "writers.listing": options.out is None or options.verbose,
+        "writers.listing": options.lists,
         "writers.totals": options.summary,
         "writers.table": options.stat,
         "verify": options.verify,
@@ -85,8 +85,7 @@ def _diff(session: Session, options: Options) -> int:
     inputs = _inputs(lower, upper)
     overlays = overlay_mounts(lower, upper) if options.overlay == "auto" else b""
     seen = _seen(options.ignore)
-    # Without OUT the list is the result, unless something else is to be told; -v wants it as well.
-    listing = options.verbose or not (written or options.quiet or options.tells_other)
+    listing = options.lists
     coloured = (listing or options.stat) and session.console.colour(options.color)
     report = _report_sink(session, inputs)
     writer = None if options.out is None else _writer(session, session.reader(upper), inputs, style)

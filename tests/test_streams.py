@@ -37,25 +37,41 @@ def test_a_reader_who_has_seen_enough(trees: Trees, options: list[str]) -> None:
     assert sorted(os.listdir(trees.place)) == ["lower", "upper"]
 
 
-@pytest.mark.parametrize("words", [["--help"], ["--version"]])
-def test_a_reader_who_never_looked(words: list[str]) -> None:
+@pytest.mark.parametrize(
+    "words",
+    [["--help"], ["--version"], ["--stat", "lower", "upper"], ["-q", "--summary", "lower", "upper", "out"]],
+)
+def test_a_reader_who_never_looked(trees: Trees, words: list[str]) -> None:
+    words = [str(trees.place / word) if word in ("lower", "upper", "out") else word for word in words]
     read, write = os.pipe()
     os.close(read)
     process = differ(*words, stdout=write)
     os.close(write)
     status, _, err = ended(process)
     assert (status, err) == (128 + signal.SIGPIPE, "")
+    assert sorted(os.listdir(trees.place)) == ["lower", "upper"]
 
 
 @pytest.mark.parametrize(
-    "words", [["--help"], ["--version"], ["lower", "upper"], ["--report=-", "lower", "upper"]]
+    "words",
+    [
+        ["--help"],
+        ["--version"],
+        ["lower", "upper"],
+        *(
+            [option, "lower", "upper", *out]
+            for option in ("--report=-", "--stat", "--summary")
+            for out in ([], ["out"])
+        ),
+    ],
 )
 def test_stdout_that_is_full(trees: Trees, words: list[str]) -> None:
-    words = [str(trees.place / word) if word in ("lower", "upper") else word for word in words]
+    words = [str(trees.place / word) if word in ("lower", "upper", "out") else word for word in words]
     with open("/dev/full", "w") as full:
         status, _, err = ended(differ(*words, stdout=full))
     assert status == 2
     assert err == "differ: results cannot be written to stdout: No space left on device\n"
+    assert sorted(os.listdir(trees.place)) == ["lower", "upper"]
 
 
 @pytest.mark.parametrize("words", [["lower", "upper"], ["--help"]])

@@ -22,28 +22,16 @@ _HEADS = ("A", "M", "D", "new", "old")
 _GAP = "  "
 _NAME = 12  # cells that a name has at least, before columns are left out for it
 _BAR = 10  # cells that a bar has at least, before it is left out
+# fmt: off
 _WIDE = (
-    *(
-        (0x1100, 0x115F),
-        (0x231A, 0x231B),
-        (0x2329, 0x232A),
-        (0x23E9, 0x23F3),
-        (0x25FD, 0x25FE),
-        (0x2614, 0x27BF),
-    ),
-    *(
-        (0x2B1B, 0x2B1C),
-        (0x2B50, 0x2B55),
-        (0x2E80, 0x303E),
-        (0x3041, 0xA4CF),
-        (0xA960, 0xA97F),
-        (0xAC00, 0xD7A3),
-    ),
-    *((0xF900, 0xFAFF), (0xFE10, 0xFE1F), (0xFE30, 0xFE6F), (0xFF00, 0xFF60), (0xFFE0, 0xFFE6)),
-    *((0x16FE0, 0x1B2FF), (0x1D300, 0x1D376), (0x1F000, 0x1FAFF), (0x20000, 0x3FFFF)),
+    (0x1100, 0x115F), (0x231A, 0x231B), (0x2329, 0x232A), (0x23E9, 0x23F3), (0x25FD, 0x25FE), (0x2614, 0x27BF),
+    (0x2B1B, 0x2B1C), (0x2B50, 0x2B55), (0x2E80, 0x303E), (0x3041, 0xA4CF), (0xA960, 0xA97F), (0xAC00, 0xD7A3),
+    (0xF900, 0xFAFF), (0xFE10, 0xFE1F), (0xFE30, 0xFE6F), (0xFF00, 0xFF60), (0xFFE0, 0xFFE6), (0x16FE0, 0x1B2FF),
+    (0x1D300, 0x1D376), (0x1F000, 0x1FAFF), (0x20000, 0x3FFFF),
 )
-"""Characters that take two cells, in whole blocks: unicodedata would be an eighth of the static program.  Some
-that take one are among them, so a row may end early; none takes more than is thought."""
+# fmt: on
+"""Characters that take two cells, mostly in whole blocks: unicodedata would make the static program a megabyte
+bigger.  Some that take one are among them, so a row may end early; none takes more than is thought."""
 
 
 def table(root: Sum, width: int, limit: int, coloured: bool = False) -> Iterator[str]:
@@ -81,9 +69,9 @@ def table(root: Sum, width: int, limit: int, coloured: bool = False) -> Iterator
     if first < len(_HEADS):
         yield line("", _HEADS).rstrip()
     for (depth, name, total), numbers_of in zip(shown, cells[1:]):
-        # What is deep is indented no further than half of the column.
-        indent = _GAP * min(depth, names // 2 // len(_GAP))
-        text = line(indent + cut(name, names - len(indent)), numbers_of)
+        # What is so deep that its name has no room is indented by half of the column.
+        indent = min(depth * len(_GAP), max(names // 2, names - _width(name)))
+        text = line(" " * indent + cut(name, names - indent), numbers_of)
         new, old = _bar(total, root.new + root.old, bar)
         if coloured:
             text += _GAP + painted("+" * new, ChangeKind.ADDED) + painted("-" * old, ChangeKind.REMOVED)
