@@ -7,6 +7,7 @@ import json
 import os
 import re
 import stat
+import tracemalloc
 import unicodedata
 from pathlib import Path
 from typing import NamedTuple
@@ -18,14 +19,16 @@ from hypothesis import strategies as st
 from differ.model import ChangeKind, printable, size
 from differ.writers.listing import painted
 from differ.writers.table import _width, cut, table
-from differ.writers.totals import KINDS, Sum
+from differ.writers.totals import KINDS, Sum, Totals
 
 from .conftest import RunDiffer, needs_root
 from .generated import Pair, make, pairs
+from .memory import MemoryTree, file
 from .patterns import delete_taken, patterns_for
 from .profiles import law
 from .room import Room, room
 from .terminal import on_a_terminal
+from .test_report import added
 from .test_report import name as bytes_of
 from .trees import Builder
 
@@ -488,6 +491,29 @@ def test_both_ends_of_what_is_cut_are_kept(text: str, width: int) -> None:
         assert text.endswith(tail)
         # Nothing is left out that would have had room, but for half a wide character at either end.
         assert cells(told) >= width - 2
+
+
+def test_memory_grows_with_directories_and_not_with_names() -> None:
+    def peak(names: int) -> int:
+        totals = Totals(MemoryTree({}), MemoryTree({}), by_directory=True, tick=lambda: None)
+        tracemalloc.start()
+        for number in range(names):
+            totals.add(added(b"d%d/%d" % (number * 10 // names, number), file(b"1")))
+        got = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert totals.root.new == names
+        assert len(totals.root.children) == 10
+        return got
+
+    peak(100)  # what is made once
+    assert peak(10_000) < peak(100) + 10_000
+
+
+def test_depth_has_no_limit() -> None:
+    root = tree({"d/" * 5000 + "f": (2, 1), "d/" * 3000 + "e": (1, 1)})
+    lines = list(table(root, 60, 20))
+    assert len(lines) == 4
+    assert max(map(len, lines)) <= 60
 
 
 def test_nothing_is_painted_where_there_is_nothing() -> None:
