@@ -311,6 +311,8 @@ def _tell(session: Session, totals: Totals, coloured: bool) -> None:
     if options.summary:
         for line in totals.lines():
             session.result(line)
+    # So few lines are all held back, and nobody should read of success before they have been taken.
+    session.console.flush()
 
 
 def _summary(counts: dict[str, int], tally: Tally) -> str:
