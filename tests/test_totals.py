@@ -238,6 +238,16 @@ def test_what_a_file_has_replaced_is_gone(place: Room) -> None:
     ]
 
 
+@pytest.mark.cli
+def test_what_is_ignored_was_not_in_a_removed_directory(tmp_path: Path, run_differ: RunDiffer) -> None:
+    (tmp_path / "lower/gone/in").mkdir(parents=True)
+    (tmp_path / "upper").mkdir()
+    for name in ("a", "b.o", "in/c.o"):
+        (tmp_path / "lower/gone" / name).write_text(name)
+    words = ("-q", "--summary", "--ignore", "**/*.o", tmp_path / "lower", tmp_path / "upper")
+    assert run_differ(*words)[1].splitlines()[2] == "removed 3, +0 -1 bytes, 1 file, 2 dir"
+
+
 # ---------------------------------------------------------------- with other options
 
 
@@ -458,6 +468,22 @@ def test_narrow_terminals_leave_out_columns() -> None:
     assert at(30)[:3] == ["               new  old", ".             11 B  6 B", "  directory/  10 B  5 B"]
     assert at(22)[:3] == [".", "  directory/", "  b/"]
     assert at(8) == [".", "  dir…y/", "  b/"]
+
+
+def test_what_is_deep_has_a_name_all_the_same() -> None:
+    root = tree({"directory/" * depth + "f": (1, 1) for depth in range(30)})
+    lines = list(table(root, 60, 30))
+    assert [line[:27].rstrip() for line in lines[1:]] == [
+        ".",
+        *("  " * min(depth, 8) + "directory/" for depth in range(1, 30)),
+    ]
+    # One that has no room even so gets half of the column.
+    root = tree(
+        {**{"d/" * depth + "f": (1, 1) for depth in range(30)}, "d/" * 30 + "long" * 9 + "/f": (2, 1)}
+    )
+    lines = list(table(root, 60, 31))
+    (last,) = (line for line in lines if "…" in line)
+    assert last.startswith(" " * 13 + "d/long…glong/  0")
 
 
 def test_wide_characters_keep_the_columns_apart() -> None:
