@@ -60,8 +60,11 @@ def test_stdout_that_is_full(trees: Trees, words: list[str]) -> None:
 
 @pytest.mark.parametrize("option", ["--stat", "--summary"])
 @pytest.mark.parametrize("out", [[], ["out"]])
-def test_totals_that_nobody_takes(tmp_path: Path, option: str, out: list[str]) -> None:
+def test_totals_that_nobody_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str, out: list[str]
+) -> None:
     # They fit into one buffer, and nothing is said of success before that has been taken.
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
     for side in ("lower", "upper/new"):
         (tmp_path / side).mkdir(parents=True)
     words = [option, *(str(tmp_path / word) for word in ("lower", "upper", *out))]
