@@ -34,7 +34,10 @@ disk        content.py           the bytes of regular files: compared, copied, h
             writers/layer.py     changes written as a layer
             writers/image.py     that layer on top of an image
             writers/output.py    the places results are written to, whole or not at all
-            writers/report.py    changes told to people and to programs
+            writers/report.py    changes told to programs
+            writers/listing.py   changes told to people
+            writers/totals.py    what they amount to, by directory
+            writers/table.py     that, as wide as a terminal
 top         options.py           argv to one Options value
             manual.py            what --help says
             progress.py          the line that moves while a long run works

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from .session import Console
 
 _SIGNALS = {_signal.SIGHUP: "SIGHUP", _signal.SIGINT: "SIGINT", _signal.SIGTERM: "SIGTERM"}
+_DIGITS = 4  # of the widest COLUMNS
+_WIDTH = 80  # cells, where nothing tells
 _BROKEN_PIPE = 128 + _signal.SIGPIPE
 
 
@@ -107,6 +109,29 @@ class Terminal:
         if how == "auto":
             return "line" if sys.stderr is not None and sys.stderr.isatty() else "plain"
         return how
+
+    def colour(self, how: str) -> bool:
+        """What ``--color`` means here; NO_COLOR as https://no-color.org has it."""
+        if how != "auto":
+            return how == "always"
+        terminal = os.environ.get("TERM", "dumb")
+        return (
+            sys.stdout is not None
+            and sys.stdout.isatty()
+            and terminal != "dumb"
+            and not os.environ.get("NO_COLOR")
+        )
+
+    def width(self) -> int:
+        """The width of the terminal that stdout is, else COLUMNS, else 80."""
+        try:
+            columns = 0 if sys.stdout is None else os.get_terminal_size(sys.stdout.fileno()).columns
+        except OSError:
+            columns = 0
+        told = os.environ.get("COLUMNS", "")
+        if not columns and told.isascii() and told.isdecimal() and len(told) <= _DIGITS:
+            columns = int(told)
+        return columns or _WIDTH
 
     def catch_signals(self) -> None:
         """Turn signals into :class:`Interrupted`, except those that our parent had us ignore."""

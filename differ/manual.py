@@ -39,11 +39,18 @@ OCI image layout), or the layers in tars, tar:FILE[:FILE...], the lowest first.
                          processor, and more while they wait for a disk)
   --overlay HOW          auto: what two overlay mounts prove to be untouched is not compared (the
                          default); off: all is compared
+  --stat                 tell, in place of the list, in which directories names were added (A),
+                         modified (M) and removed (D, with all in a removed directory), and the
+                         bytes of their files in UPPER (new) and in LOWER (old)
+  --stat-rows N          with --stat: the N biggest directories (the default is 20)
+  --summary              tell, in place of the list, one line for each kind of change:
+                         KIND NAMES, +NEW -OLD bytes, COUNT TYPE, ...
+  --color WHEN           always, never, auto (on a terminal, unless NO_COLOR is set; the default)
   --digest               with --report: add the SHA-256 of changed files, both sides
   --exit-code            exit 1 when something differs
   --progress HOW         auto (the default), plain, none
   -q, --quiet            print errors only
-  -v, --verbose          list the changes though OUT is given, and everything not carried
+  -v, --verbose          list the changes whatever else is asked for, and everything not carried
   --version, --help
 
 Exit status: 0 done, 1 as said above, 2 trouble.  What ends the program early is 128 and the signal.

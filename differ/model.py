@@ -265,3 +265,15 @@ def _printable_character(character: str) -> str:
 
 
 _SHORT_ESCAPES = {"\n": "\\n", "\t": "\\t", "\r": "\\r"}
+
+
+def size(count: int) -> str:
+    """Bytes for people: ``999 B``, ``1.5 kB``, ``20 MB`` (powers of 1000, as docker shows them)."""
+    if count < 1000:
+        return f"{count} B"
+    amount = float(count)
+    for unit in ("kB", "MB", "GB", "TB", "PB", "EB"):
+        amount /= 1000
+        if amount < 999.5 or unit == "EB":
+            break
+    return f"{amount:.3g} {unit}"

@@ -21,6 +21,8 @@ _JOBS = range(1, 257)
 _IDS = 2**32 - 1  # the last one is none
 _DIGITS = 10  # of the largest number that any option takes
 _LEVELS = {"none": range(0), "gzip": range(1, 10), "zstd": range(1, 23)}
+_ROWS = range(1, 10**6)
+COLOR = ("auto", "always", "never")
 OVERLAY = ("auto", "off")
 PROGRESS = ("auto", "plain", "none")
 
@@ -39,6 +41,7 @@ class Options:
         "allow_wh_names",
         "append",
         "append_to_scratch",
+        "color",
         "compare",
         "compression",
         "compression_level",
@@ -57,8 +60,11 @@ class Options:
         "progress",
         "quiet",
         "report",
+        "stat",
+        "stat_rows",
         "strict",
         "to",
+        "summary",
         "uid_map",
         "upper",
         "verbose",
@@ -75,6 +81,7 @@ class Options:
         self.allow_wh_names = False
         self.append: str | None = None
         self.append_to_scratch: str | None = None
+        self.color = "auto"
         self.compare = "exact"
         self.compression: str | None = None
         self.compression_level = 0
@@ -92,13 +99,41 @@ class Options:
         self.progress = "auto"
         self.quiet = False
         self.report: str | None = None
+        self.stat = False
+        self.stat_rows = 0
         self.strict = False
         self.to: str | None = None
+        self.summary = False
         self.verbose = False
         self.verify = False
         self.version = False
         self.whiteout: str | None = None
         self.xattr_exclude: list[str] = []
+
+    @property
+    def tells_other(self) -> bool:
+        """Whether stdout gets something other than the list of changes, or a layer."""
+        return self.report == "-" or self.stat or self.summary
+
+    @property
+    def has_layer(self) -> bool:
+        """Whether a layer is written."""
+        return any(one is not None for one in (self.layer, self.append, self.append_to_scratch))
+
+    @property
+    def writes(self) -> bool:
+        """Whether the difference itself is written, and not only told."""
+        return self.out is not None or self.has_layer
+
+    @property
+    def lists(self) -> bool:
+        """Whether changes are listed: with nothing else to write or tell the list is the result."""
+        return self.verbose or not (self.writes or self.quiet or self.tells_other)
+
+    @property
+    def uses_stdout(self) -> bool:
+        """Whether lines of text go to stdout though something is written."""
+        return self.verbose or self.tells_other
 
 
 class UsageError(DifferError):
@@ -128,11 +163,12 @@ class Grammar:
 
 _APPLY = Grammar(_FLAGS, _VALUES)
 _DIFF = Grammar(
-    (*_FLAGS, "allow-wh-names", "digest", "exit-code", "verify"),
+    (*_FLAGS, "allow-wh-names", "digest", "exit-code", "stat", "summary", "verify"),
     {
         **_VALUES,
         "append": None,
         "append-to-scratch": None,
+        "color": COLOR,
         "compare": tuple(PROFILES),
         "compression": tuple(_LEVELS),
         "compression-level": range(1, 23),
@@ -146,6 +182,7 @@ _DIFF = Grammar(
         "overlay": OVERLAY,
         "report": None,
         "to": None,
+        "stat-rows": _ROWS,
     },
 )
 
@@ -172,6 +209,7 @@ def parse_diff(arguments: list[str]) -> Options:
     _check_layer(options)
     if options.verbose and options.report == "-":
         raise UsageError("--verbose lists the changes on stdout, so --report needs a file")
+    _check_totals(options)
     # Names are UTF-8, whatever the locale says.
     options.ignore = [os.fsencode(pattern).decode("utf-8", "surrogateescape") for pattern in options.ignore]
     _check_noise(options)
@@ -189,6 +227,14 @@ def parse_apply(arguments: list[str]) -> Options:
     _place(options, words)
     _check_noise(options)
     return options
+
+
+def _check_totals(options: Options) -> None:
+    for name in ("stat", "summary"):
+        if getattr(options, name) and options.report == "-":
+            raise UsageError(f"--{name} is told on stdout, so --report needs a file")
+    if options.stat_rows and not options.stat:
+        raise UsageError("--stat-rows is about the table of directories, so it needs --stat")
 
 
 def _check_layer(options: Options) -> None:
@@ -223,7 +269,7 @@ def _check_layer(options: Options) -> None:
     options.compression = options.compression or ("none" if options.layer is not None else "gzip")
     if options.whiteout not in (None, "oci"):
         raise UsageError(f"--whiteout {options.whiteout}: a layer has those of oci")
-    if options.layer == "-" and (options.verbose or options.report == "-"):
+    if options.layer == "-" and options.uses_stdout:
         raise UsageError("--layer - is all that can be on stdout; name a file for it or for the rest")
     for name in ("uid_map", "gid_map"):
         setattr(options, name, [_id_range(name.replace("_", "-"), one) for one in getattr(options, name)])

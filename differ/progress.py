@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+from .model import size
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,15 +54,3 @@ class Progress:
         if self._shown:
             self._write(_CLEAR)
             self._shown = False
-
-
-def size(count: int) -> str:
-    """Bytes for people: ``999 B``, ``1.5 kB``, ``20 MB`` (powers of 1000, as docker shows them)."""
-    if count < 1000:
-        return f"{count} B"
-    amount = float(count)
-    for unit in ("kB", "MB", "GB", "TB", "PB", "EB"):
-        amount /= 1000
-        if amount < 999.5 or unit == "EB":
-            break
-    return f"{amount:.3g} {unit}"

@@ -11,9 +11,8 @@ from stat import S_ISREG
 
 from .compare import PROFILES
 from .content import Comparer, sha256
-from .model import ChangeKind, DifferError, Tally, os_reason, printable
+from .model import ChangeKind, DifferError, Tally, os_reason, printable, size
 from .plan import Plan
-from .progress import size
 from .scan import DiskTree, EmptyTree
 from .search import overlay_mounts, search
 from .session import Session
@@ -32,9 +31,11 @@ if TYPE_CHECKING:
     from .writers.image import AppendedImage
     from .writers.layer import Layer
     from .writers.output import Output
+    from .writers.totals import Totals
 
 
 DONE, DIFFERS, TROUBLE = 0, 1, 2
+_ROWS = 20  # directories that --stat shows unless --stat-rows says otherwise
 _FAILURES_SHOWN = 10  # paths that a failed proof names before it only counts them
 
 
@@ -61,8 +62,11 @@ def _load(options: Options) -> None:
     """Import what this run will use, while there are descriptors for it."""
     uses = {
         "writers.output": options.out is not None,
-        "writers.layer": (options.layer or options.append or options.append_to_scratch) is not None,
-        "writers.report": options.out is None or options.verbose or options.report is not None,
+        "writers.layer": options.has_layer,
+        "writers.report": options.report is not None,
+        "writers.listing": options.lists,
+        "writers.totals": options.summary,
+        "writers.table": options.stat,
         "verify": options.verify,
         "ignore": bool(options.ignore),
     }
@@ -74,9 +78,6 @@ def _load(options: Options) -> None:
 def _diff(session: Session, options: Options) -> int:
     _load(options)
     # What is only told is told whole; what is written must suit those who read it.
-    image = options.append or options.append_to_scratch
-    has_layer = options.layer is not None or image is not None
-    written = options.out is not None or has_layer
     style = STYLES[options.whiteout or ("oci" if written else "none")]
     profile = PROFILES[options.compare]
     tally = session.tally
@@ -84,11 +85,11 @@ def _diff(session: Session, options: Options) -> int:
     inputs = _inputs(lower, upper)
     overlays = overlay_mounts(lower, upper) if options.overlay == "auto" else b""
     seen = _seen(options.ignore)
-    # Without OUT the list is the result; -v wants it as well.
-    listing = options.verbose or not (written or options.report == "-" or options.quiet)
+    listing = options.lists
+    coloured = (listing or options.stat) and session.console.colour(options.color)
     report = _report_sink(session, inputs)
     writer = None if options.out is None else _writer(session, session.reader(upper), inputs, style)
-    layer = None if not has_layer else _layer(session, session.reader(upper), inputs, style)
+    layer = None if not options.has_layer else _layer(session, session.reader(upper), inputs, style)
     digests = _digests(session.reader(lower), session.reader(upper)) if options.digest else None
     searched = search(
         *seen(lower, upper),
@@ -108,19 +109,30 @@ def _diff(session: Session, options: Options) -> int:
         allow_forbidden=options.allow_wh_names,
         all_fields=listing or report is not None,
     )
-    if listing or report is not None:
-        from .writers.report import json_line, text_line
+    if listing:
+        from .writers.listing import text_line
+    if report is not None:
+        from .writers.report import json_line
+    totals = (
+        _totals(session, seen(session.reader(lower), EmptyTree()))
+        if options.stat or options.summary
+        else None
+    )
     writers = [one for one in (writer, layer) if one is not None]
     counts = dict.fromkeys((ChangeKind.ADDED, ChangeKind.MODIFIED, ChangeKind.REMOVED), 0)
     for change in plan.changes():
         if change.kind in counts:
             counts[change.kind] += 1
             if listing:
-                session.result(text_line(change))
+                session.result(text_line(change, coloured))
             if report is not None:
                 report(json_line(change, digests))
+            if totals is not None:
+                totals.add(change)
         for to in writers:
             to.write(change)
+    if totals is not None:
+        _tell(session, totals, coloured)
     proved = None
     if layer is not None:
         layer.finish(counts)
@@ -226,7 +238,7 @@ def _layer(session: Session, source: Tree, inputs: list[tuple[int, bytes]], styl
     reports = [] if session.report is None else [session.report]
     for directory in session.layer.open(inputs, reports):
         session.avoid(directory, "the directory of the layer")
-    told = sum(report.is_stdout for report in reports) + (options.verbose or options.report == "-")
+    told = sum(report.is_stdout for report in reports) + options.uses_stdout
     if session.layer.is_mixed(told):
         raise DifferError("the layer is all that can be on stdout; name a file for it or for the rest")
     return session.layer
@@ -308,6 +320,27 @@ def _digests(lower: Tree, upper: Tree) -> Callable[[Change], tuple[str | None, s
             os.close(fd)
 
     return lambda change: (of_side(lower, change, change.lower), of_side(upper, change, change.upper))
+
+
+def _totals(session: Session, trees: tuple[Tree, Tree]) -> Totals:
+    from .writers.totals import Totals
+
+    return Totals(*trees, session.options.stat, session.tally.tick)
+
+
+def _tell(session: Session, totals: Totals, coloured: bool) -> None:
+    """Say what ``--stat`` and ``--summary`` ask for."""
+    options = session.options
+    if options.stat:
+        from .writers.table import table
+
+        for row in table(totals.root, session.console.width(), options.stat_rows or _ROWS, coloured):
+            session.result(row)
+    if options.summary:
+        for line in totals.lines():
+            session.result(line)
+    # So few lines are all held back, and nobody should read of success before they have been taken.
+    session.console.flush()
 
 
 def _summary(counts: dict[str, int], tally: Tally) -> str:

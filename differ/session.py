@@ -43,6 +43,12 @@ if TYPE_CHECKING:
         def progress(self, how: str) -> str:
             """What ``--progress`` means here: ``line``, ``plain`` or ``none``."""
 
+        def colour(self, how: str) -> bool:
+            """What ``--color`` means on stdout: whether lines have colours."""
+
+        def width(self) -> int:
+            """How many cells a line has on stdout."""
+
         def hold_signals(self) -> None:
             """From now on no signal interrupts the run."""
 

@@ -186,7 +186,7 @@ def test_a_copy_on_xfs_does_not_differ(tmp_path: Path, xfs: Path, run_differ: Ru
         for trees in ((tree, copy), (copy, tree)):
             assert run_differ("--exit-code", *trees)[:2] == (0, "")
         subprocess.run(["setfacl", "-m", "u:77:r", copy / "d/f"], check=True)
-        assert run_differ("--exit-code", tree, copy)[:2] == (1, "M d/f  xattrs\n")
+        assert run_differ("--exit-code", tree, copy)[:2] == (1, "M d/f  ACL changed\n")
 
 
 @needs_program("mkfs.xfs")

@@ -46,6 +46,7 @@ def test_the_readme_shows_what_its_commands_print(tmp_path: Path) -> None:
     environment = {**os.environ, "PATH": f"{bin_}:{os.environ['PATH']}", "LC_ALL": "C.UTF-8", "TZ": "UTC"}
     # It would hide that results and messages come in order.
     environment.pop("PYTHONUNBUFFERED", None)
+    environment.pop("COLUMNS", None)
     assert len(steps()) > 15
     for command, shown in steps():
         result = subprocess.run(

@@ -216,6 +216,22 @@ WRONG: list[tuple[list[str], str]] = [
         ["--layer=l", "--compression=gzip", "--compression-level=10", "/lower", "/upper"],
         "--compression-level 10: gzip has 1 to 9",
     ),
+    *(
+        (
+            [f"--{option}", "--report=-", "/lower", "/upper"],
+            f"--{option} is told on stdout, so --report needs a file",
+        )
+        for option in ("stat", "summary")
+    ),
+    (["--layer=-", "--stat", "/lower", "/upper"], ONLY_LAYER),
+    (["--layer=-", "--summary", "/lower", "/upper"], ONLY_LAYER),
+    (
+        ["--stat-rows=5", "--summary", "/lower", "/upper"],
+        "--stat-rows is about the table of directories, so it needs --stat",
+    ),
+    (["--stat-rows=0", "--stat", "/lower", "/upper"], "--stat-rows '0': a number from 1 to 999999"),
+    (["--stat=5", "/lower", "/upper"], "--stat takes no value"),
+    (["--color", "/lower", "/upper"], "--color '/lower': choose one of auto, always, never"),
     (["--digest", "/lower", "/upper"], "--digest adds to a report, so it needs --report"),
     (["-qv", "/lower", "/upper"], EXCLUDE),
     (["-v", "/lower", "/upper", "--quiet"], EXCLUDE),
@@ -234,6 +250,7 @@ WRONG_APPLY: list[tuple[list[str], str]] = [
     *(
         ([f"--{option}", "/lower", "/upper", "/out"], f"unknown option --{option}; --help lists them")
         for option in (
+            "color",
             "compare",
             "digest",
             "exit-code",
@@ -241,6 +258,8 @@ WRONG_APPLY: list[tuple[list[str], str]] = [
             "jobs",
             "overlay",
             "report",
+            "stat",
+            "summary",
             "verify",
             "allow-wh-names",
         )
@@ -301,6 +320,7 @@ DEFAULTS: dict[str, Any] = {
     "append": None,
     "append_to_scratch": None,
     "to": None,
+    "color": "auto",
     "compare": "exact",
     "digest": False,
     "exit_code": False,
@@ -309,7 +329,10 @@ DEFAULTS: dict[str, Any] = {
     "progress": "auto",
     "quiet": False,
     "report": None,
+    "stat": False,
+    "stat_rows": 0,
     "strict": False,
+    "summary": False,
     "verbose": False,
     "verify": False,
     "jobs": 0,
@@ -343,6 +366,12 @@ UNDERSTOOD: list[tuple[list[str], dict[str, Any]]] = [
     (["--xattr-exclude=user.*", "l", "u"], {"xattr_exclude": ["user.*"]}),
     (["--report", "-", "--digest", "l", "u"], {"report": "-", "digest": True}),
     (["--report=--quiet", "l", "u"], {"report": "--quiet"}),
+    (["--color", "always", "l", "u"], {"color": "always"}),
+    (["--stat", "--summary", "l", "u"], {"stat": True, "summary": True}),
+    (
+        ["-q", "--stat", "--stat-rows=3", "l", "u", "o"],
+        {"quiet": True, "stat": True, "stat_rows": 3, "out": b"o"},
+    ),
     (
         ["--allow-wh-names", "--exit-code", "--strict", "l", "u"],
         {

@@ -1,4 +1,4 @@
-"""What changed, told to people and to programs (docs/report.md)."""
+"""What changed, told to programs (docs/report.md)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from differ.model import Change, ChangeKind, Entry, Field
-from differ.writers.report import json_line, text_line
+from differ.writers.report import json_line
 
 from .memory import Node, directory, file, special, symlink
 
@@ -65,53 +65,6 @@ def unescaped(text: str) -> bytes:
         lambda found: bytes.fromhex(found[1].decode()) if found[1] else short[found[2]],
         text.encode(),
     )
-
-
-# ---------------------------------------------------------------- lines of text
-
-
-def test_what_a_line_of_text_says() -> None:
-    both = modified(file(b"1", mode=0o600), file(b"22", mode=0o4755), Field.MODE, Field.SIZE, Field.CONTENT)
-    owner = modified(directory(), directory(uid=1, gid=70000), Field.UID, Field.GID)
-    device = modified(special(stat.S_IFCHR, os.makedev(1, 3)), special(stat.S_IFCHR, 0), Field.DEVICE)
-    links = Change(ChangeKind.MODIFIED, b"b", None, entry(file()), (Field.LINKS,), b"a")
-    lines = [
-        text_line(added(b"d/f", file())),
-        text_line(added(b"d", directory())),
-        text_line(added(b"d/g", file(), link=b"d/f")),
-        text_line(Change(ChangeKind.REMOVED, b"d", entry(directory()), None)),
-        text_line(modified(file(), symlink(b"a"), Field.TYPE)),
-        *map(text_line, (both, owner, device, links)),
-    ]
-    assert lines == [
-        "A d/f",
-        "A d/",
-        "A d/g  hard link to d/f",
-        "D d/",
-        "M x  type file -> symlink",
-        "M x  mode 0600 -> 4755, size 1 -> 2, content",
-        "M x/  uid 0 -> 1, gid 0 -> 70000",
-        "M x  device 1:3 -> 0:0",
-        "M b  links, hard link to a",
-    ]
-
-
-@given(path=paths, link=paths)
-def test_no_name_forges_a_line_or_steers_a_terminal(path: bytes, link: bytes) -> None:
-    line = text_line(added(path, file(), link))
-    assert line.isprintable()
-    head, _, tail = line.rpartition("  hard link to ")
-    assert unescaped(head) == b"A " + path
-    assert unescaped(tail) == link
-
-
-@given(path=st.text(min_size=1, max_size=20).filter(lambda text: "\0" not in text))
-def test_printable_text_stays_as_it_is(path: str) -> None:
-    wanted = path.encode("utf-8", "surrogatepass")
-    line = text_line(added(wanted, file()))
-    assert unescaped(line) == b"A " + wanted
-    if path.isprintable() and "\\" not in path:
-        assert line == f"A {path}"
 
 
 # ---------------------------------------------------------------- lines of JSON

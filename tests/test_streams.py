@@ -58,6 +58,27 @@ def test_stdout_that_is_full(trees: Trees, words: list[str]) -> None:
     assert err == "differ: results cannot be written to stdout: No space left on device\n"
 
 
+@pytest.mark.parametrize("option", ["--stat", "--summary"])
+@pytest.mark.parametrize("out", [[], ["out"]])
+def test_totals_that_nobody_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str, out: list[str]
+) -> None:
+    # They fit into one buffer, and nothing is said of success before that has been taken.
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
+    for side in ("lower", "upper/new"):
+        (tmp_path / side).mkdir(parents=True)
+    words = [option, *(str(tmp_path / word) for word in ("lower", "upper", *out))]
+    read, write = os.pipe()
+    os.close(read)
+    status, _, err = ended(differ(*words, stdout=write))
+    assert (status, err) == (128 + signal.SIGPIPE, "")
+    os.close(write)
+    with open("/dev/full", "w") as full:
+        status, _, err = ended(differ(*words, stdout=full))
+    assert (status, err) == (2, "differ: results cannot be written to stdout: No space left on device\n")
+    assert sorted(os.listdir(tmp_path)) == ["lower", "upper"]
+
+
 @pytest.mark.parametrize("words", [["lower", "upper"], ["--help"]])
 def test_stdout_that_is_closed(trees: Trees, words: list[str]) -> None:
     # As `differ LOWER UPPER >&-`: a result that nobody can get is no success.

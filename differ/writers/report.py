@@ -1,4 +1,4 @@
-"""Changes told to people (one line of text each) and to programs (one JSON object each).
+"""Changes told to programs, one JSON object each.
 
 docs/report.md describes the JSON; :data:`SCHEMA` is its version.  Directories that are in a changeset
 only because they stand above a change are not changes and are not told.
@@ -6,9 +6,9 @@ only because they stand above a change are not changes and are not told.
 
 from __future__ import annotations
 
-from stat import S_IFMT, S_IMODE, S_ISDIR, S_ISREG
+from stat import S_IFMT, S_IMODE, S_ISREG
 
-from ..model import TYPE_NAMES, ChangeKind, Field, printable
+from ..model import TYPE_NAMES, ChangeKind, Field
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,25 +20,6 @@ if TYPE_CHECKING:
     Digests = Callable[[Change], tuple[str | None, str | None]]
 
 SCHEMA = 1
-_LETTERS = {ChangeKind.ADDED: "A", ChangeKind.MODIFIED: "M", ChangeKind.REMOVED: "D"}
-
-
-def text_line(change: Change) -> str:
-    """A change as a line for people, without the newline: letter, path, and why."""
-    entry = change.upper or change.lower
-    slash = "/" if entry is not None and S_ISDIR(entry.stat.st_mode) else ""
-    line = f"{_LETTERS[change.kind]} {printable(change.path)}{slash}"
-    reasons = [_reason(field, change) for field in change.fields]
-    if change.link is not None:
-        reasons.append(f"hard link to {printable(change.link)}")
-    return f"{line}  {', '.join(reasons)}" if reasons else line
-
-
-def _reason(field: str, change: Change) -> str:
-    values = _VALUES.get(field)
-    if values is None or change.lower is None or change.upper is None:
-        return field
-    return f"{field} {values(change.lower)} -> {values(change.upper)}"
 
 
 def json_line(change: Change, digests: Digests | None = None) -> str:
@@ -83,7 +64,7 @@ def _values(field: str, change: Change) -> list[object]:
             None if entry is None or entry.target is None else _text("target", entry.target)
             for entry in (change.lower, change.upper)
         ]
-    values = _VALUES.get(field)
+    values = VALUES.get(field)
     if values is None:
         return [None, None]
     return [None if entry is None else values(entry) for entry in (change.lower, change.upper)]
@@ -108,7 +89,7 @@ def _device(entry: Entry) -> str:
     return f"{major}:{minor & 0xFFFFFFFF}"
 
 
-_VALUES: dict[str, Callable[[Entry], object]] = {
+VALUES: dict[str, Callable[[Entry], object]] = {
     Field.TYPE: _type,
     Field.MODE: lambda entry: f"{S_IMODE(entry.stat.st_mode):04o}",
     Field.UID: lambda entry: entry.stat.st_uid,

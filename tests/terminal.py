@@ -1,0 +1,47 @@
+"""The command on a terminal."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+import termios
+
+from .command import REPOSITORY, program
+
+
+def on_a_terminal(
+    *words: object, environment: dict[str, str] | None = None, size: tuple[int, int] = (24, 80)
+) -> tuple[int, str]:
+    """Run the command with a terminal for stdout; its exit status and what the terminal got.
+
+    ``environment``: all of the variables TERM, NO_COLOR and COLUMNS that are set.
+    ``size``: rows and columns.
+    """
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, size)
+    mode = termios.tcgetattr(theirs)
+    mode[1] &= ~termios.OPOST  # no carriage returns
+    termios.tcsetattr(theirs, termios.TCSANOW, mode)
+    others = {
+        name: value for name, value in os.environ.items() if name not in ("TERM", "NO_COLOR", "COLUMNS")
+    }
+    process = subprocess.Popen(
+        [*program(), *map(str, words)],
+        stdout=theirs,
+        stderr=subprocess.DEVNULL,
+        cwd=REPOSITORY,
+        env={**others, **(environment or {})},
+    )
+    os.close(theirs)
+    got = b""
+    while True:
+        try:
+            data = os.read(ours, 65536)
+        except OSError:  # EIO: nobody has it open any more
+            break
+        if not data:
+            break
+        got += data
+    os.close(ours)
+    return process.wait(timeout=60), got.decode()
