@@ -141,7 +141,8 @@ HEADER = """</head>
 """
 
 TOTAL = """<div class="total"><dt><span class="kind k{index}" aria-hidden="true">{letter}</span> {kind}</dt>
-<dd class="count">{count}</dd><dd class="bytes" data-bytes="{bytes}">{shown} bytes</dd></div>
+<dd class="count">{count}</dd>
+<dd class="bytes" data-bytes="{bytes}">{shown} bytes</dd></div>
 """
 
 TOOLS = """<div class="app">
