@@ -126,7 +126,7 @@ class Browser:
     def until(self, script: str) -> None:
         """Wait until an expression is true in the page."""
         end = time.monotonic() + _PATIENCE
-        while not self.run(script):
+        while not self.run(f"!!({script})"):
             assert time.monotonic() < end, script
             time.sleep(0.02)
 

@@ -51,6 +51,7 @@ button { font: inherit; color: inherit; cursor: pointer; }
 .bar h2 { margin: 14px 0 0; } .bar .status { margin: 14px 0 0; }
 .sizes .toggle { height: 32px; padding: 0 10px; font-size: 14px; }
 .sizes .toggle .word { text-decoration: none; }
+.bar > * { min-width: 0; max-width: 100%; overflow-wrap: anywhere; }
 .crumbs { list-style: none; margin: 0; padding: 0; display: flex; flex-wrap: wrap; min-width: 0; }
 .crumbs li { min-width: 0; max-width: 100%; }
 .crumbs li + li::before { content: "/"; color: var(--soft); padding: 0 5px; }

@@ -48,10 +48,17 @@ function placed(made, x, y, w, h) {
   Object.assign(made.style, {left: x + "px", top: y + "px", width: w + "px", height: h + "px"});
   return made;
 }
-// A directory that has nothing but one directory is shown, and opened, as one with it.
-const isStep = at => at.kids.size === 1 && !at.row && [...at.kids.values()][0].kids.size > 0;
-const deepest = at => { while (isStep(at)) at = [...at.kids.values()][0]; return at; };
-const highest = at => { while (at.above && isStep(at)) at = at.above; return at; };
+// A directory where all changes are below one directory is shown, and opened, as one with it.
+function step(at) {
+  const all = sum(at.count);
+  for (const kid of at.kids.values()) if (all && sum(kid.count) === all && kid.kids.size) return kid;
+  return null;
+}
+function deepest(at) {
+  for (let next = at; next; next = step(at)) at = next;
+  return at;
+}
+const highest = at => { while (at.above && step(at)) at = at.above; return at; };
 const isDirectory = at => at.kids.size > 0 || (at.row !== null && at.row.type === "dir");
 function title(at, below) {
   const parts = [];
