@@ -10,6 +10,7 @@ import select
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -151,7 +152,22 @@ class Browser:
         for kind in ("mousePressed", "mouseReleased"):
             self.send("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
-    def picture(self, to: Path, whole: bool = False) -> None:
-        """Save what is seen as a PNG; ``whole``: the page and not only the window."""
-        shot = self.send("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
+    def picture(self, to: Path) -> None:
+        """Save what is seen as a PNG."""
+        shot = self.send("Page.captureScreenshot", format="png")
         to.write_bytes(base64.b64decode(shot["data"]))
+
+
+def main(page: str, to: str) -> None:
+    """Save what a page looks like: wide and narrow, light and dark."""
+    with tempfile.TemporaryDirectory() as profile:
+        browser = Browser(Path(profile))
+        for width, height in ((1280, 1100), (390, 1500)):
+            for scheme in ("light", "dark"):
+                browser.load(Path(page).resolve(), width, height, scheme)
+                browser.picture(Path(to) / f"{width}-{scheme}.png")
+        browser.close()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

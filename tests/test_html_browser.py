@@ -152,6 +152,12 @@ def test_the_table_has_the_figures_of_the_picture(browser: Browser, page: Path) 
     browser.run("document.querySelector('details').open = true")
     browser.click("[...document.querySelectorAll('#figures button')][0]")
     assert browser.run(CRUMBS) == ["all directories", "usr"]
+    assert browser.run("document.activeElement.textContent") == "lib/"
+    browser.run("go(root.kids.get('usr').kids.get('lib').kids.get('python').kids.get('one'))")
+    last = browser.run(
+        "[...document.querySelectorAll('#figures tr th')].slice(-2).map(one => one.textContent)"
+    )
+    assert last == ["The directory itself", "All of usr/lib/python/one/"]
 
 
 def test_without_javascript_there_are_totals(browser: Browser, page: Path) -> None:
@@ -270,7 +276,7 @@ def test_all_that_is_known_of_a_change(browser: Browser, page: Path) -> None:
     assert browser.run("document.getElementById('details').open")
     told = browser.run("document.getElementById('details').innerText")
     (motd,) = (line for line in lines(page) if line["path"] == "etc/motd")
-    for text in ("etc/motd", "M modified", "LOWER 8 B", "UPPER 11 B", *motd["sha256"]):
+    for text in ("etc/motd", "M modified", "LOWER 8 bytes", "UPPER 11 bytes", *motd["sha256"]):
         assert text in told
     browser.press("Escape")
     assert not browser.run("document.getElementById('details').open")

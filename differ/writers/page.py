@@ -81,6 +81,7 @@ table { border-collapse: collapse; width: 100%; font-size: 14px; font-variant-nu
 th, td { padding: 5px 12px; text-align: right; white-space: nowrap; border-bottom: 1px solid var(--edge); font-weight: 400; }
 th[scope=row] { text-align: left; white-space: normal; overflow-wrap: anywhere; min-width: 9em; }
 thead th { font-weight: 600; background: var(--frame); }
+thead th:first-child { text-align: left; }
 tbody tr:last-child > * { font-weight: 600; border-bottom: 0; }
 .lines { position: relative; overflow: hidden; }
 .list { --line: 32px; height: min(640px, 75vh); overflow-y: auto; overflow-x: hidden; background: var(--paper); border: 1px solid var(--edge); border-radius: 10px; }

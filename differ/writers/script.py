@@ -183,7 +183,8 @@ function details(row) {
   if (row.link !== undefined) fact("Hard link to", name(row, "link"));
   for (const [field, [lower, upper]] of Object.entries(row.fields || {})) {
     const known = lower !== null && upper !== null;
-    fact("Differs: " + field, ...(known ? [element("div", "", element("b", "", "LOWER "), value(field, lower)), element("div", "", element("b", "", "UPPER "), value(field, upper))] : ["yes"]));
+    const exact = one => field === "size" ? number(one) + " bytes" : value(field, one);
+    fact("Differs: " + field, ...(known ? [element("div", "", element("b", "", "LOWER "), exact(lower)), element("div", "", element("b", "", "UPPER "), exact(upper))] : ["yes"]));
   }
   if (row.sha256) fact("SHA-256", ...row.sha256.map((sum, side) => element("div", "", element("b", "", side ? "UPPER " : "LOWER "), sum || "none")));
   $("details").showModal();

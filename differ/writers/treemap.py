@@ -35,7 +35,8 @@ function items(at, most) {
   const rest = all.splice(most - 1), together = node(many(rest.length, "smaller entry"), at);
   for (const {at: kid} of rest) for (let k = 0; k < 3; k++) { together.bytes[k] += kid.bytes[k]; together.count[k] += kid.count[k]; }
   together.isRest = true;
-  all.push({at: together, v: figure(together)});
+  const item = {at: together, v: figure(together)}, place = all.findIndex(other => other.v < item.v);
+  all.splice(place < 0 ? all.length : place, 0, item);
   return all;
 }
 function element(tag, className, ...inside) {
@@ -67,13 +68,13 @@ function title(at, below) {
 }
 let cells = 0; // in the picture: a page stays quick with some hundred
 function paint(into, from, w, h, depth) {
-  const at = deepest(from), label = w > 26 && h > 20;
+  const at = deepest(from), label = h > 20;
   if (at.kids.size && depth < 6 && w > 64 && h > 48 && cells < 900) {
     into.classList.add("frame");
     const inside = element("span", "inside"), name = element("span", "label", element("bdi", "", title(from, at)));
     if (w > 180) name.append(element("span", "much", amount(figure(at))));
     into.append(name, placed(inside, 3, 21, w - 6, h - 24));
-    for (const [item, x, y, iw, ih] of squares(items(at, 24), 0, 0, w - 6, h - 24)) {
+    for (const [item, x, y, iw, ih] of squares(items(at, 40), 0, 0, w - 6, h - 24)) {
       if (iw < 3 || ih < 3) continue;
       cells++;
       const tile = placed(element("span", "cell"), x, y, Math.max(1, iw - 1), Math.max(1, ih - 1));
@@ -93,9 +94,9 @@ function paint(into, from, w, h, depth) {
     along += share;
   }
   if (label) {
-    const letters = LETTERS.filter((letter, k) => parts[k]).join(" "), line = element("span", "label", element("b", "", letters));
+    const letters = LETTERS.filter((letter, k) => parts[k]), line = element("span", "label", element("b", "", letters.join(" ")));
     if (w > 66) line.append(" ", element("bdi", "", title(from, at)));
-    into.append(line);
+    if (w > 12 + 15 * letters.length) into.append(line);
     if (w > 66 && h > 40) into.append(element("span", "label second", amount(figure(at))));
   }
 }
@@ -109,6 +110,8 @@ function draw(focused) {
   const found = figure(state.here) && w ? squares(items(state.here, 60), 0, 0, w, h) : [];
   $("nothing").hidden = found.length > 0;
   $("nothing").textContent = !matching.length ? "Nothing matches." : "No bytes here: what has changed has none. Size the picture by changes instead.";
+  // The first to be focused is one that can be opened.
+  found.sort(([one], [other]) => Boolean(one.at.isRest) - Boolean(other.at.isRest));
   let first = true;
   for (const [item, x, y, tw, th] of found) {
     const at = deepest(item.at), shown = at.isRest ? at.name : title(item.at, at), tile = placed(element("button", "tile"), x + 1, y + 1, Math.max(1, tw - 2), Math.max(1, th - 2));
@@ -185,6 +188,10 @@ function table() {
     for (const kid of kids.slice(200)) for (let k = 0; k < 3; k++) { rest.bytes[k] += kid.bytes[k]; rest.count[k] += kid.count[k]; }
     row(head(many(kids.length - 200, "smaller entry")), rest);
   }
+  const own = node("", null);
+  for (const kid of kids) for (let k = 0; k < 3; k++) { own.bytes[k] += kid.bytes[k]; own.count[k] += kid.count[k]; }
+  for (let k = 0; k < 3; k++) { own.bytes[k] = here.bytes[k] - own.bytes[k]; own.count[k] = here.count[k] - own.count[k]; }
+  if (sum(own.count)) row(head("The directory itself"), own);
   row(head("All of " + (here.above ? path(here) + "/" : "the tree")), here);
 }
 """
