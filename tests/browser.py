@@ -7,7 +7,6 @@ import fcntl
 import json
 import os
 import select
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -15,7 +14,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-CHROMIUM = shutil.which("chromium")
 _PATIENCE = 60.0  # seconds for any one answer; the machine may be busy
 # The browser wants its commands at descriptor 3 and answers at 4, which subprocess cannot arrange.
 _ARRANGE = "import os, sys; os.dup2({}, 3); os.dup2({}, 4); os.execvp(sys.argv[1], sys.argv[1:])"
@@ -40,7 +38,7 @@ class Browser:
         theirs_in, self._commands, self._answers, theirs_out = pipes
         self._process = subprocess.Popen(
             [
-                *(sys.executable, "-c", _ARRANGE.format(theirs_in, theirs_out), CHROMIUM or "chromium"),
+                *(sys.executable, "-c", _ARRANGE.format(theirs_in, theirs_out), "chromium"),
                 *("--headless=new", "--no-sandbox", "--remote-debugging-pipe", f"--user-data-dir={profile}"),
                 *("--disable-gpu", "--no-first-run", "--disable-background-networking", "--hide-scrollbars"),
                 *("--disable-component-update", "--disable-dev-shm-usage", "--force-color-profile=srgb"),

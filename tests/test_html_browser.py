@@ -11,17 +11,17 @@ from typing import Any
 
 import pytest
 
-from differ.model import Change, ChangeKind, Entry, printable
+from differ.model import Change, ChangeKind, Entry, Field, printable
 from differ.progress import size
 
-from .browser import CHROMIUM, Browser
-from .conftest import RunDiffer
-from .memory import file
+from .browser import Browser
+from .conftest import RunDiffer, needs_program
+from .memory import directory, file
 from .test_html import HOSTILE, added, make, page_of
 
 pytestmark = [
     pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="needs the program chromium"),
+    needs_program("chromium"),
 ]
 
 MANY = 50_000
@@ -135,6 +135,24 @@ def test_every_change_is_listed_with_its_reason(browser: Browser, page: Path) ->
     assert why["usr/bin/mine"] == "hard link to usr/bin/also-mine"
     assert why["usr/bin/link"] == "symbolic link, → mine"
     assert why["var/cache/"] == "directory that held 3 names"
+
+
+def test_what_has_become_of_another_type(browser: Browser, tmp_path: Path) -> None:
+    directories = Entry(directory(), {}), Entry(directory(mode=0o700), {})
+    files = Entry(file(size=9), {}), Entry(file(size=5), {})
+    changes = [
+        Change(ChangeKind.MODIFIED, b"d", directories[0], files[1], (Field.TYPE,)),
+        Change(ChangeKind.MODIFIED, b"e", files[0], directories[1], (Field.TYPE,)),
+        Change(ChangeKind.MODIFIED, b"f", *directories, (Field.MODE,)),
+    ]
+    browser.load(saved(tmp_path, changes, lower=directory({b"d": directory({b"x": file(size=100)})})))
+    assert complaints(browser) == []
+    assert browser.run("rows.map(why)") == [
+        "type dir → file, was a directory that held 1 name",
+        "type file → dir",
+        "mode 0755 → 0700",
+    ]
+    assert browser.run("root.bytes") == [0, 5, 109]
 
 
 def test_the_table_has_the_figures_of_the_picture(browser: Browser, page: Path) -> None:

@@ -120,21 +120,25 @@ class Held:
     def of(self, change: Change) -> tuple[int | None, int] | None:
         """The number of names below a directory that is gone, and the bytes of the files there.
 
-        An inode counts where it is met first.  (None, 0) stands for a directory that cannot be read, and
-        None for a name whose own size says it all.
+        What has become of another type is gone too.  An inode counts where it is met first.  (None, 0) stands
+        for a directory that cannot be read, and None for a name whose change says it all.
         """
         lower, upper = change.lower, change.upper
-        if lower is None or (upper is not None and S_ISDIR(upper.stat.st_mode)):
+        if lower is None:
             return None
         if S_ISDIR(lower.stat.st_mode):
+            if upper is not None and S_ISDIR(upper.stat.st_mode):
+                return None
             try:
                 return self._below(change.path)
             except DifferError:
                 # The difference can be told without what is in there.
                 return None, 0
-        if change.kind == ChangeKind.REMOVED and S_ISREG(lower.stat.st_mode) and self._again(lower.stat):
+        if not S_ISREG(lower.stat.st_mode) or (upper is not None and S_ISREG(upper.stat.st_mode)):
+            return None
+        if self._again(lower.stat):
             return 0, 0
-        return None
+        return None if upper is None else (0, lower.stat.st_size)
 
     def _again(self, facts: Stat) -> bool:
         inode = (facts.st_dev, facts.st_ino)

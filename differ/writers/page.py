@@ -120,6 +120,7 @@ footer { color: var(--soft); font-size: 13px; padding-top: 18px; padding-bottom:
   dialog { padding: 16px; } dialog dl { grid-template-columns: 1fr; gap: 2px; } dialog dd { margin-bottom: 8px; }
 }
 @media (prefers-reduced-motion: no-preference) { .tile, .line, .toggle { transition: background-color .12s; } }
+@media (forced-colors: active) { .tile, .cell, .kind { border: 1px solid; } .kind { line-height: 19px; } }
 @media print { .tools, .sizes, dialog { display: none !important; } .list { height: auto; max-height: none; } }
 """
 

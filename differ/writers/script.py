@@ -63,7 +63,7 @@ function why(row) {
   }
   if (row.held === null) reasons.push("directory that could not be read");
   else if (row.held && row.type === "dir" && row.kind === "removed") reasons.push("directory that held " + many(row.held.names, "name"));
-  else if (row.held && row.kind === "modified") reasons.push("was a directory that held " + many(row.held.names, "name"));
+  else if (row.held && row.fields && row.fields.type[0] === "dir") reasons.push("was a directory that held " + many(row.held.names, "name"));
   else if (row.type !== "file" && !row.fields) reasons.push({dir: "directory", char: "character device", block: "block device", symlink: "symbolic link"}[row.type] || row.type);
   if (row.target !== undefined && !(row.fields && row.fields.target)) reasons.push("→ " + name(row, "target"));
   if (row.link !== undefined) reasons.push("hard link to " + name(row, "link"));
