@@ -38,6 +38,10 @@ disk        content.py           the bytes of regular files: compared, copied, h
             writers/listing.py   changes told to people
             writers/totals.py    what they amount to, by directory
             writers/table.py     that, as wide as a terminal
+            writers/page.py      a page for a browser: its style, what is before and after the changes
+            writers/treemap.py   its program: the picture of the directories
+            writers/script.py    its program: the rest
+            writers/html.py      changes told on that page
 top         options.py           argv to one Options value
             manual.py            what --help says
             progress.py          the line that moves while a long run works

@@ -34,7 +34,8 @@ OCI image layout), or the layers in tars, tar:FILE[:FILE...], the lowest first.
   --allow-wh-names       write names that begin with .wh., though they act as whiteouts
   --strict               fail when something cannot be carried, instead of warning
   --verify               prove that LOWER with OUT applied is UPPER; exit 1 if it is not
-  --report FILE          write one line of JSON for every change; - is stdout
+  --report FILE          write one line of JSON for every change, or if FILE ends in .html one page
+                         for a browser, with all of them; - is stdout, as JSON
   --jobs N               look, and write, with N processes (the default is one for each
                          processor, and more while they wait for a disk)
   --overlay HOW          auto: what two overlay mounts prove to be untouched is not compared (the

@@ -10,7 +10,7 @@ import os
 from stat import S_ISREG
 
 from .compare import PROFILES
-from .content import Comparer, sha256
+from .content import Comparer, new_sha256, sha256
 from .model import ChangeKind, DifferError, Tally, os_reason, printable, size
 from .plan import Plan
 from .scan import DiskTree, EmptyTree
@@ -28,14 +28,17 @@ if TYPE_CHECKING:
     from .session import Console
     from .whiteout import Style
     from .writers.directory import DirectoryWriter
+    from .writers.html import HtmlReport
     from .writers.image import AppendedImage
     from .writers.layer import Layer
     from .writers.output import Output
+    from .writers.report import Digests
     from .writers.totals import Totals
 
 
 DONE, DIFFERS, TROUBLE = 0, 1, 2
 _ROWS = 20  # directories that --stat shows unless --stat-rows says otherwise
+_PAGES = (".html", ".htm")  # endings of a report that is a page; any other is lines of JSON
 _FAILURES_SHOWN = 10  # paths that a failed proof names before it only counts them
 
 
@@ -67,6 +70,7 @@ def _load(options: Options) -> None:
         "writers.listing": options.lists,
         "writers.totals": options.summary,
         "writers.table": options.stat,
+        "writers.html": _is_page(options),
         "verify": options.verify,
         "ignore": bool(options.ignore),
     }
@@ -78,7 +82,7 @@ def _load(options: Options) -> None:
 def _diff(session: Session, options: Options) -> int:
     _load(options)
     # What is only told is told whole; what is written must suit those who read it.
-    style = STYLES[options.whiteout or ("oci" if written else "none")]
+    style = STYLES[options.whiteout or ("oci" if options.writes else "none")]
     profile = PROFILES[options.compare]
     tally = session.tally
     lower, upper = session.lower(), session.tree(options.upper)
@@ -91,6 +95,9 @@ def _diff(session: Session, options: Options) -> int:
     writer = None if options.out is None else _writer(session, session.reader(upper), inputs, style)
     layer = None if not options.has_layer else _layer(session, session.reader(upper), inputs, style)
     digests = _digests(session.reader(lower), session.reader(upper)) if options.digest else None
+    page = None
+    if _is_page(options):
+        page = _page(session, seen(session.reader(lower), session.reader(upper))[0], digests)
     searched = search(
         *seen(lower, upper),
         profile,
@@ -125,7 +132,9 @@ def _diff(session: Session, options: Options) -> int:
             counts[change.kind] += 1
             if listing:
                 session.result(text_line(change, coloured))
-            if report is not None:
+            if page is not None:
+                page.add(change)
+            elif report is not None:
                 report(json_line(change, digests))
             if totals is not None:
                 totals.add(change)
@@ -133,6 +142,8 @@ def _diff(session: Session, options: Options) -> int:
             to.write(change)
     if totals is not None:
         _tell(session, totals, coloured)
+    if page is not None:
+        page.finish()
     proved = None
     if layer is not None:
         layer.finish(counts)
@@ -183,6 +194,25 @@ def _report_sink(session: Session, inputs: list[tuple[int, bytes]]) -> Callable[
     session.report.open(inputs)
     session.avoid(session.report.directory(), "the directory of the report")
     return session.report.write
+
+
+def _is_page(options: Options) -> bool:
+    return options.report is not None and options.report.lower().endswith(_PAGES)
+
+
+def _page(session: Session, lower: Tree, digests: Digests | None) -> HtmlReport | None:
+    """What writes the report as a page; ``lower`` to be read at any place."""
+    if session.report is None:
+        return None
+    from .writers.html import Held, HtmlReport
+
+    def raw_sha256(data: bytes) -> bytes:
+        digest = new_sha256()
+        digest.update(data)
+        return digest.digest()
+
+    options = session.options
+    return HtmlReport(session.report.put, options.lower, options.upper, Held(lower), raw_sha256, digests)
 
 
 def _writer(session: Session, source: Tree, inputs: list[tuple[int, bytes]], style: Style) -> DirectoryWriter:
