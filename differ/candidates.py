@@ -1,6 +1,6 @@
 """Names that may differ between two trees on disk, as a tree of names, and trees that have no others.
 
-What looks for them is in finder.py, untouched.py and layers.py.
+What looks for them is a :class:`Looker`, of which there are three: finder.py, untouched.py and layers.py.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _MARKS = ("overlay.opaque", "overlay.redirect")
 _NO_LAYER = 1  # the beginning of an item below which the layer's own paths are no guide
-_MANY = 256  # directories that are looked at before others may be given away
+_MANY = 512  # directories that are looked at before others may be given away
 _DEEP = 64  # directories that are open on each side, one below the other
 _KNOWN = 2048  # names of which is kept what was found out
 
@@ -67,7 +67,7 @@ class LayerFinder(UntouchedFinder):
             self._items.append((path.split(b"/"), b"", 0, 0))
             return
         self._left -= 1
-        found = self.found
+        found, list_xattrs = self.found, linux.list_xattrs
         lower_fd = upper_fd = -1
         try:
             try:
@@ -80,7 +80,11 @@ class LayerFinder(UntouchedFinder):
             os.fchdir(self._layer)
             below: list[bytes] = []
             names: list[bytes] = []
-            is_merged = self._is_merged(path, before, after)
+            # One that hides what is below, or stands for another, has an inode number of its own, but in a view all have.
+            if path and not self._view:
+                is_merged = before.st_ino == after.st_ino
+            else:
+                is_merged = not any(xattr.endswith(_MARKS) for xattr in list_xattrs(path or b"."))
             if is_merged:
                 # By the path: should a part of it be replaced by a symbolic link meanwhile, no more comes of it than
                 # names to be looked at.
@@ -89,9 +93,10 @@ class LayerFinder(UntouchedFinder):
                         (below if entry.is_dir(follow_symlinks=False) else names).append(entry.name)
             if path:
                 os.fchdir(lower_fd)
-                bare = self._is_bare(b".")
+                xattrs = list_xattrs(b".")
                 os.fchdir(upper_fd)
-                bare = self._is_bare(b".") and bare
+                xattrs += list_xattrs(b".")
+                bare = not xattrs or not any(map(self._wanted, xattrs))
                 if len(found.known) < _KNOWN:
                     found.known[path] = before, after, bare
                 if not bare or not same_stat(before, after):
@@ -138,17 +143,6 @@ class LayerFinder(UntouchedFinder):
     def _asked(self, name: bytes) -> tuple[Stat | None, bool]:
         """The facts of a name where the process stands, None if it is absent, and whether it has no attributes."""
         try:
-            return os.lstat(name), self._is_bare(name)
+            return os.lstat(name), not any(map(self._wanted, linux.list_xattrs(name)))
         except FileNotFoundError:
             return None, True
-
-    def _is_bare(self, name: bytes) -> bool:
-        listed = linux.list_xattrs(name)
-        return not listed or not any(map(self._wanted, listed))
-
-    def _is_merged(self, path: bytes, lower: Stat, upper: Stat) -> bool:
-        """Whether a directory in UPPER is that of LOWER with what the layer has there, where the process stands."""
-        if not self._view and path:
-            # One that hides what is below, or stands for another, has an inode number of its own.
-            return lower.st_ino == upper.st_ino
-        return not any(xattr.endswith(_MARKS) for xattr in linux.list_xattrs(path or b"."))

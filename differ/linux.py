@@ -50,7 +50,8 @@ def open_directory(name: bytes, dir_fd: int) -> int:
 def open_place(name: bytes, dir_fd: int) -> int:
     """A descriptor for the directory ``name`` in ``dir_fd``, to stand in it and ask for its facts but not to list it.
 
-    On an overlay it costs half as much as :func:`open_directory`, as nothing is opened in the layers.
+    On an overlay that costs half of :func:`open_directory`, as nothing is opened in the layers.
+    Raises ``NotADirectoryError`` as that does.
     """
     return os.open(name, _PLACE, dir_fd=dir_fd)
 

@@ -31,15 +31,12 @@ class Descent:
     """The open directories from a root down to the one where one stands.
 
     ``fd``: the root's descriptor; the descent owns it.
-    ``open``: opens a name in a directory, which must be one.
-    ``facts``: those of the directories, as they were when they were entered.
     Only the lowest directories stay open, so depth costs no descriptors.
     """
 
-    def __init__(self, fd: int, open: Callable[[bytes, int], int] = linux.open_directory) -> None:
+    def __init__(self, fd: int) -> None:
         self._fds = [fd]
-        self._open = open
-        self.facts: list[Stat] = [os.fstat(fd)]
+        self._inodes = [_inode(os.fstat(fd))]
         self.names: list[bytes] = []
 
     @property
@@ -55,7 +52,7 @@ class Descent:
     @property
     def inode(self) -> tuple[int, int]:
         """The device and the inode of the current directory."""
-        return _inode(self.facts[-1])
+        return self._inodes[-1]
 
     def enter(self, name: bytes, seen: Stat | None = None) -> None:
         """Step into the directory ``name``.
@@ -63,13 +60,13 @@ class Descent:
         Raises ``OSError``: ``NotADirectoryError`` if it is none, ``ESTALE`` if it is not the one that
         was ``seen``.
         """
-        fd = self._open(name, self._fds[-1])
-        facts = os.fstat(fd)
-        if seen is not None and _inode(facts) != _inode(seen):
+        fd = linux.open_directory(name, self._fds[-1])
+        inode = _inode(os.fstat(fd))
+        if seen is not None and inode != _inode(seen):
             os.close(fd)
             raise _moved()
         self._fds.append(fd)
-        self.facts.append(facts)
+        self._inodes.append(inode)
         self.names.append(name)
         far = len(self._fds) - 1 - _OPEN_DIRECTORIES
         if far > 0 and self._fds[far] >= 0:
@@ -84,12 +81,12 @@ class Descent:
         """
         if self._fds[-2] < 0:
             parent = linux.open_parent(self._fds[-1])
-            if _inode(os.fstat(parent)) != _inode(self.facts[-2]):
+            if _inode(os.fstat(parent)) != self._inodes[-2]:
                 os.close(parent)
                 raise _moved()
             self._fds[-2] = parent
         os.close(self._fds.pop())
-        self.facts.pop()
+        self._inodes.pop()
         self.names.pop()
 
     def close(self) -> None:
@@ -154,13 +151,16 @@ class DiskTree:
 
     def check_here(self) -> None:
         """Raise :class:`DifferError` if the current directory is to be avoided."""
-        self.check(b"", self.descent.facts[-1])
+        if self._avoided:
+            self._check_avoided(b"", self.descent.inode)
 
     def check(self, name: bytes, seen: Stat) -> None:
-        """Raise :class:`DifferError` if a directory in the current one is to be avoided."""
-        if not self._avoided:
-            return
-        what = self._avoided.get(_inode(seen))
+        """Raise :class:`DifferError` if the directory ``name`` in the current one is to be avoided."""
+        if self._avoided:
+            self._check_avoided(name, _inode(seen))
+
+    def _check_avoided(self, name: bytes, inode: tuple[int, int]) -> None:
+        what = self._avoided.get(inode)
         if what is not None:
             raise DifferError(f"is {what}, seen through another mount", self.path(name))
 
