@@ -13,12 +13,13 @@ core        ignore.py            .dockerignore patterns: names that count as abs
 Linux       linux.py             every system call that is not plain ``os``
 disk        content.py           the bytes of regular files: compared, copied, hashed
             scan.py              a directory on disk as a tree
-            candidates.py        names that may differ; a tree that has no others
+            candidates.py        names that may differ; what looks for them; a tree that has no others
             finder.py            candidates, found by looking at every name
             untouched.py         the same between overlay mounts, where most directories need no look
             layers.py            the same where the additional layer can be reached
             children.py          processes that are forked for a part of the work
-            workers.py           the search on all processors
+            sharing.py           the search on all processors
+            workers.py           the search, shared if there is much to look at
             overlay.py           which of these ways two overlay mounts allow
             search.py            the search, everywhere or between overlay mounts
             layout.py            images in a directory, as the OCI lays them out

@@ -110,6 +110,12 @@ def differing(
     mode = upper.st_mode
     if lower.st_mode != mode and S_IFMT(lower.st_mode) != S_IFMT(mode):
         return (Field.TYPE,)
+    if S_ISDIR(mode) and same_stat(lower, upper):
+        # By far the most that there are, each of them above a change.
+        lower_xattrs, upper_xattrs = ask.xattrs(name, lower, upper)
+        if not lower_xattrs and not upper_xattrs:
+            return ()
+        return () if counted(profile, lower_xattrs) == counted(profile, upper_xattrs) else (Field.XATTRS,)
     fields = _stat_fields(lower, upper)
     if fields and not all_fields:
         return tuple(fields)

@@ -11,24 +11,20 @@ import os
 from stat import S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, S_ISDIR
 
 from . import linux
-from .candidates import Found
+from .candidates import AT_ONCE, Here, Looker
 from .compare import counted, one_inode, same_stat
 from .content import Comparer, is_sparse, is_unchanged
 from .model import DifferError
-from .scan import seek
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from .candidates import Item
-    from .compare import Profile
+    from .candidates import Between, Item
     from .model import Stat, Tally
-    from .scan import DiskTree
 
     Compiled = Callable[..., tuple[list[bytes], list[bytes], int, int]]
 
-AT_ONCE = 1024  # names whose facts are held
 _READ = {"never": 0, "truncated": 1, "always": 2}  # what _suspects.c calls them
 _BIG = 64 * 1024 * 1024  # bytes of a file that are compared in one piece
 
@@ -42,64 +38,15 @@ def compiled() -> Compiled | None:
     return suspects
 
 
-class Between:
-    """Two trees and what counts as a difference between them.
-
-    ``lower``, ``upper``: the trees.
-    ``profile``: what is compared.
-    ``groups``: whether names of inodes with several are candidates whatever else is known of them.
-    """
-
-    __slots__ = ("groups", "lower", "profile", "upper")
-
-    def __init__(self, lower: DiskTree, upper: DiskTree, profile: Profile, *, groups: bool) -> None:
-        self.lower = lower
-        self.upper = upper
-        self.profile = profile
-        self.groups = groups
-
-
-class Finder:
-    """Looks for candidates in one directory after the other, with trees of its own.
-
-    ``between``: where.
-    ``tally``: counts the names and bytes.
-    """
+class Finder(Looker):
+    """Looks at every name, and at the bytes of files if they count."""
 
     def __init__(self, between: Between, tally: Tally) -> None:
-        self._lower = between.lower.again()
-        self._upper = between.upper.again()
-        self._wanted = between.upper.wanted
+        super().__init__(between, tally)
         self._profile = between.profile
-        self._groups = between.groups
-        self._tally = tally
         self._comparer = Comparer(tally)
         self._compiled: Compiled | None = None
         self._is_compiled = True  # as far as is known
-        self.found = Found()
-
-    def take(self) -> Found:
-        """What was found since the last time."""
-        found, self.found = self.found, Found()
-        return found
-
-    def close(self) -> None:
-        """Close the trees."""
-        self._lower.close()
-        self._upper.close()
-
-    def look(self, item: Item) -> list[Item]:
-        """Look at one item; the items below it."""
-        parents, name, start, end = item
-        if name:
-            self._part(parents, name, start, end)
-            return []
-        try:
-            return self._directory(parents, start)
-        except (OSError, DifferError):
-            # Who looks at every name finds out what it is.
-            self.found.rows.append((parents[:-1], [], parents[-1:] or [b""], []))
-            return []
 
     def _part(self, parents: list[bytes], name: bytes, start: int, end: int) -> None:
         lower, upper = self._lower, self._upper
@@ -111,15 +58,7 @@ class Finder:
         except (OSError, DifferError):
             self.found.rows.append((parents, [name], [], []))
 
-    def _seek(self, parents: list[bytes]) -> None:
-        seek(self._lower.descent, self._lower.descent.names, parents)
-        seek(self._upper.descent, self._upper.descent.names, parents)
-
     def _directory(self, parents: list[bytes], start: int) -> list[Item]:
-        """Look at a directory; the items below it.
-
-        ``start``: of the item, which says how to look where there is more than one way.
-        """
         self._seek(parents)
         self._lower.check_here()
         self._upper.check_here()
@@ -172,15 +111,6 @@ class Finder:
         self.found.identical += identical
         self._tally.compared += compared
         return names
-
-    def _seen(self, here: Here, names: int) -> list[Item]:
-        """Note what was found in a directory of so many names; the items below it."""
-        if here.names or here.whole or here.unequal:
-            self.found.rows.append((here.parents, here.names, here.whole, here.unequal))
-        self.found.directories += 1
-        self._tally.entries += names
-        self._tally.tick()
-        return here.items
 
     def _by_name(self, here: Here, names: list[bytes]) -> None:
         """Look at names that are not to be opened, or not yet."""
@@ -305,16 +235,3 @@ def _listed() -> tuple[list[bytes], set[bytes]]:
             if entry.is_file(follow_symlinks=False):
                 files.add(entry.name)
     return names, files
-
-
-class Here:
-    """What was found in a directory."""
-
-    __slots__ = ("items", "names", "parents", "unequal", "whole")
-
-    def __init__(self, parents: list[bytes]) -> None:
-        self.parents = parents
-        self.names: list[bytes] = []
-        self.whole: list[bytes] = []
-        self.unequal: list[bytes] = []
-        self.items: list[Item] = []

@@ -9,19 +9,21 @@ from __future__ import annotations
 import os
 
 from . import linux
-from .finder import Here
-from .scan import Descent, seek
+from .candidates import Here
+from .compare import same_stat
+from .model import DifferError
 from .untouched import UntouchedFinder
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .candidates import Item
-    from .finder import Between
+    from .candidates import Between, Item
     from .model import Stat, Tally
-    from .scan import DiskTree
 
 _MARKS = ("overlay.opaque", "overlay.redirect")
 _NO_LAYER = 1  # the beginning of an item below which the layer's own paths are no guide
+_MANY = 512  # directories that are looked at before others may be given away
+_DEEP = 64  # directories that are open on each side, one below the other
+_KNOWN = 2048  # names of which is kept what was found out
 
 
 class LayerFinder(UntouchedFinder):
@@ -33,50 +35,114 @@ class LayerFinder(UntouchedFinder):
 
     def __init__(self, between: Between, tally: Tally, *, view: bool, layer: int) -> None:
         super().__init__(between, tally, view=view)
-        self._layer = Descent(os.dup(layer))
+        self._layer = os.dup(layer)
+        self._items: list[Item] = []
+        self._left = 0
 
     def close(self) -> None:
         """Close the trees and the layer."""
         super().close()
-        self._layer.close()
+        linux.close_all(self._layer)
 
     def _directory(self, parents: list[bytes], start: int) -> list[Item]:
-        is_there = start != _NO_LAYER and self._goes_to(parents)
-        if start == _NO_LAYER or not self._is_merged(parents, is_there):
+        if start == _NO_LAYER:
             items = super()._directory(parents, start)
             return [(below, name, _NO_LAYER, end) for below, name, _, end in items]
-        here = Here(parents)
-        names = [*linux.list_inodes(self._layer.fd)] if is_there else []
-        # By their paths, as there are few names in each of these directories.  Should one be replaced by a symbolic
-        # link meanwhile, no more comes of it than a name to be looked at.
-        for name in names:
-            path = b"/".join([*parents, name])
-            self._touched(here, name, _facts(self._lower, path), _facts(self._upper, path))
-        return self._seen(here, len(names))
+        self._seek(parents[:-1])
+        self._items = []
+        self._left = _MANY
+        name = parents[-1] if parents else b"."
+        self._below(b"/".join(parents), name, self._lower.fd, self._upper.fd, _DEEP)
+        return self._items
 
-    def _goes_to(self, parents: list[bytes]) -> bool:
-        """Whether the layer has a directory; it stands there then."""
+    def _below(self, path: bytes, name: bytes, lower: int, upper: int, deep: int) -> None:
+        """Look at a directory of the layer, and at those below it.
+
+        ``path``: of it, empty for the root.  ``name``: its name in ``lower`` and ``upper``, directories that are open.
+        ``deep``: how many more may be open.
+        Each side is entered once: nearly all of these directories are only there for what is below them, and while
+        they are open it costs least to see that they are alike.
+        """
+        if not self._left or not deep:
+            self._items.append((path.split(b"/"), b"", 0, 0))
+            return
+        self._left -= 1
+        found, list_xattrs = self.found, linux.list_xattrs
+        lower_fd = upper_fd = -1
         try:
-            seek(self._layer, self._layer.names, parents)
-        except (FileNotFoundError, NotADirectoryError):
-            return False
-        return True
+            try:
+                lower_fd = linux.open_place(name, lower)
+                upper_fd = linux.open_place(name, upper)
+            except (FileNotFoundError, NotADirectoryError):
+                self._names(path[: -len(name)], [name], lower, upper)
+                return
+            before, after = os.fstat(lower_fd), os.fstat(upper_fd)
+            os.fchdir(self._layer)
+            below: list[bytes] = []
+            names: list[bytes] = []
+            # One that hides what is below, or stands for another, has an inode number of its own, but in a view all have.
+            if path and not self._view:
+                is_merged = before.st_ino == after.st_ino
+            else:
+                is_merged = not any(xattr.endswith(_MARKS) for xattr in list_xattrs(path or b"."))
+            if is_merged:
+                # By the path: should a part of it be replaced by a symbolic link meanwhile, no more comes of it than
+                # names to be looked at.
+                with os.scandir(path or b".") as entries:
+                    for entry in entries:
+                        (below if entry.is_dir(follow_symlinks=False) else names).append(entry.name)
+            if path:
+                os.fchdir(lower_fd)
+                xattrs = list_xattrs(b".")
+                os.fchdir(upper_fd)
+                xattrs += list_xattrs(b".")
+                bare = not xattrs or not any(map(self._wanted, xattrs))
+                if len(found.known) < _KNOWN:
+                    found.known[path] = before, after, bare
+                if not bare or not same_stat(before, after):
+                    found.rows.append((path.split(b"/")[:-1], [name], [], []))
+            if not is_merged:
+                self._items.append((path.split(b"/") if path else [], b"", _NO_LAYER, 0))
+                return
+            found.directories += 1
+            self._tally.entries += len(below) + len(names)
+            self._tally.tick()
+            prefix = path and path + b"/"
+            if names:
+                self._names(prefix, names, lower_fd, upper_fd)
+            for name in below:
+                self._below(prefix + name, name, lower_fd, upper_fd, deep - 1)
+        except (OSError, DifferError):
+            # Who looks at every name finds out what it is.
+            *parents, last = path.split(b"/")
+            found.rows.append((parents, [], [last], []))
+        finally:
+            if lower_fd >= 0:
+                os.close(lower_fd)
+            if upper_fd >= 0:
+                os.close(upper_fd)
 
-    def _is_merged(self, parents: list[bytes], is_there: bool) -> bool:
-        """Whether a directory in UPPER is that of LOWER with what the layer has there, if it has one there."""
-        if not self._view and parents:
-            # One that hides what is below, or stands for another, has an inode number of its own.
-            path = b"/".join(parents)
-            lower, upper = _facts(self._lower, path), _facts(self._upper, path)
-            return lower is not None and upper is not None and lower.st_ino == upper.st_ino
-        return not (
-            is_there and any(xattr.endswith(_MARKS) for xattr in linux.list_xattrs_fd(self._layer.fd))
-        )
+    def _names(self, prefix: bytes, names: list[bytes], lower: int, upper: int) -> None:
+        """Look at names that are no directories, on one side at least.
 
+        ``prefix``: of their paths.  ``lower``, ``upper``: the directories that they are in.
+        """
+        here = Here(prefix.split(b"/")[:-1])
+        os.fchdir(lower)
+        lowers = [*map(self._asked, names)]
+        os.fchdir(upper)
+        uppers = [*map(self._asked, names)]
+        known = self.found.known
+        for name, (before, first), (after, second) in zip(names, lowers, uppers):
+            if len(known) < _KNOWN:
+                known[prefix + name] = before, after, first and second
+            self._touched(here, name, before, after)
+        self._items += here.items
+        self.found.rows.append((here.parents, here.names, here.whole, []))
 
-def _facts(tree: DiskTree, path: bytes) -> Stat | None:
-    """The facts of a path below the root, None if there is no such thing; raises ``OSError``."""
-    try:
-        return os.stat(path, dir_fd=tree.root_fd, follow_symlinks=False)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
+    def _asked(self, name: bytes) -> tuple[Stat | None, bool]:
+        """The facts of a name where the process stands, None if it is absent, and whether it has no attributes."""
+        try:
+            return os.lstat(name), not any(map(self._wanted, linux.list_xattrs(name)))
+        except FileNotFoundError:
+            return None, True

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_PLACE = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # O_NONBLOCK and O_NOCTTY: should a FIFO or a terminal have taken the file's place, opening it must
 # neither hang nor make it ours.
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
@@ -44,6 +45,15 @@ def open_directory(name: bytes, dir_fd: int) -> int:
     Raises ``NotADirectoryError`` for anything else, a symbolic link to a directory included.
     """
     return os.open(name, _DIRECTORY | os.O_NOFOLLOW, dir_fd=dir_fd)
+
+
+def open_place(name: bytes, dir_fd: int) -> int:
+    """A descriptor for the directory ``name`` in ``dir_fd``, to stand in it and ask for its facts but not to list it.
+
+    On an overlay that costs half of :func:`open_directory`, as nothing is opened in the layers.
+    Raises ``NotADirectoryError`` as that does.
+    """
+    return os.open(name, _PLACE, dir_fd=dir_fd)
 
 
 def open_parent(fd: int) -> int:

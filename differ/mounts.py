@@ -120,6 +120,8 @@ def parse(mountinfo: bytes) -> list[Mount]:
 
 def unescaped(text: bytes) -> bytes:
     """A field of mountinfo with its octal escapes read."""
+    if b"\\" not in text:
+        return text
     first, *parts = text.split(b"\\")
     out = [first]
     for part in parts:
@@ -133,6 +135,8 @@ def unescaped(text: bytes) -> bytes:
 
 def split(layers: bytes) -> list[bytes]:
     """The directories of a ``lowerdir``, between which stand colons; those in a name have a backslash."""
+    if b"\\" not in layers:
+        return layers.split(b":")
     found = [b""]
     at = 0
     while at < len(layers):

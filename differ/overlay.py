@@ -15,8 +15,7 @@ from .workers import candidates
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .candidates import Candidates
-    from .finder import Between, Finder
+    from .candidates import Between, Candidates, Looker
     from .model import Tally
     from .scan import DiskTree
 
@@ -32,13 +31,13 @@ def untouched(between: Between, mountinfo: bytes, tally: Tally, jobs: int) -> tu
     stack = _stacked(between, mountinfo)
     layer = _layer(between, stack)
 
-    def by_layer(tally: Tally) -> Finder:
+    def by_layer(tally: Tally) -> Looker:
         return LayerFinder(between, tally, view=stack.view, layer=layer)
 
-    def by_number(tally: Tally) -> Finder:
+    def by_number(tally: Tally) -> Looker:
         return UntouchedFinder(between, tally, view=True)
 
-    def by_facts(tally: Tally) -> Finder:
+    def by_facts(tally: Tally) -> Looker:
         return UntouchedFinder(between, tally, view=False)
 
     ways = [(by_layer, "layers")] if layer >= 0 else [(by_number, "inode numbers")] if stack.view else []

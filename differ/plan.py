@@ -162,7 +162,18 @@ class Plan:
                 self._pair.begin()
                 yield from self._present(ChangeKind.ADDED, directory, name, None, upper, child, ())
             else:
-                yield from self._both(directory, name, lower, upper, child)
+                self._pair.begin()
+                if S_ISREG(upper.st_mode) and one_inode(lower, upper):
+                    tally.identical += upper.st_size
+                fields = differing(profile, name, lower, upper, self._pair, self._all_fields)
+                if fields:
+                    yield from self._present(
+                        ChangeKind.MODIFIED, directory, name, lower, upper, child, fields
+                    )
+                elif child is not None:
+                    child.entry = self._pair.upper_entry(name, upper)
+                else:
+                    yield from self._same(directory, name, lower, upper)
         yield from self._settled()
         self._refuse()
 
@@ -170,19 +181,9 @@ class Plan:
         change = Change(ChangeKind.REMOVED, directory.path(name), Entry(lower, {}), None)
         return self._emit(directory, name, change)
 
-    def _both(
-        self, directory: Directory, name: bytes, lower: Stat, upper: Stat, child: Directory | None
-    ) -> Iterator[Change]:
-        self._pair.begin()
-        if one_inode(lower, upper) and S_ISREG(upper.st_mode):
-            self._tally.identical += upper.st_size
-        fields = differing(self._profile, name, lower, upper, self._pair, self._all_fields)
-        if fields:
-            yield from self._present(ChangeKind.MODIFIED, directory, name, lower, upper, child, fields)
-        elif S_ISDIR(upper.st_mode):
-            if child is not None:
-                child.entry = self._pair.upper_entry(name, upper)
-        elif S_ISCHR(upper.st_mode) and self._style.forbids(b"", upper) is not None:
+    def _same(self, directory: Directory, name: bytes, lower: Stat, upper: Stat) -> Iterator[Change]:
+        """A name of which no fact differs, and which is no directory."""
+        if S_ISCHR(upper.st_mode) and self._style.forbids(b"", upper) is not None:
             # In LOWER it hides itself from whoever mounts the result on it.
             self._check(name, upper, lambda: directory.path(name))
         elif self._profile.links:

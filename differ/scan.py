@@ -154,6 +154,11 @@ class DiskTree:
         if self._avoided:
             self._check_avoided(b"", self.descent.inode)
 
+    def check(self, name: bytes, seen: Stat) -> None:
+        """Raise :class:`DifferError` if the directory ``name`` in the current one is to be avoided."""
+        if self._avoided:
+            self._check_avoided(name, _inode(seen))
+
     def _check_avoided(self, name: bytes, inode: tuple[int, int]) -> None:
         what = self._avoided.get(inode)
         if what is not None:
@@ -204,7 +209,7 @@ class DiskTree:
     def enter(self, name: bytes, seen: Stat | None = None) -> None:
         """Step into the directory ``name``, which must still be the one that was ``seen``."""
         if seen is not None:
-            self._check_avoided(name, _inode(seen))
+            self.check(name, seen)
         try:
             self.descent.enter(name, seen)
         except OSError as error:

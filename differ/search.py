@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from . import linux
-from .candidates import CandidateTree
+from .candidates import Between, CandidateTree
 from .content import Comparer
-from .finder import Between, Finder
 from .scan import DiskTree
 from .workers import candidates
 
@@ -39,7 +38,7 @@ def search(
 ) -> Searched:
     """Look for what may differ.
 
-    ``profile``, ``groups``: as for :class:`.finder.Between`.
+    ``profile``, ``groups``: as for :class:`.candidates.Between`.
     ``mountinfo``: the mounts whose proofs may be used; empty for none.
     ``tally``, ``jobs``: as for :func:`.workers.candidates`.
     In trees that are not directories as they are on disk every name is left.
@@ -50,7 +49,7 @@ def search(
     found, told = _found(Between(lower, upper, profile, groups=groups), mountinfo, tally, jobs)
     if found.root is None:
         return Searched(lower, upper, same, told)
-    left, right = CandidateTree(lower, found), CandidateTree(upper, found)
+    left, right = CandidateTree(lower, found, 0), CandidateTree(upper, found, 1)
 
     def same_content(lower: Tree, upper: Tree, name: bytes, lower_stat: Stat, upper_stat: Stat) -> bool:
         return not right.is_unequal(name) and same(lower, upper, name, lower_stat, upper_stat)
@@ -81,4 +80,6 @@ def _found(between: Between, mountinfo: bytes, tally: Tally, jobs: int) -> tuple
         except NotStackedError as error:
             if error.told:
                 told = f"; all compared ({error})"
+    from .finder import Finder
+
     return candidates(lambda tally: Finder(between, tally), tally, jobs), told

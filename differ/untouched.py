@@ -10,17 +10,16 @@ import os
 from stat import S_ISDIR
 
 from . import linux
-from .finder import AT_ONCE, Finder, Here
+from .candidates import AT_ONCE, Here, Looker
 from .scan import seek
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .candidates import Item
-    from .finder import Between
+    from .candidates import Between, Item
     from .model import Stat, Tally
 
 
-class UntouchedFinder(Finder):
+class UntouchedFinder(Looker):
     """Looks only into directories that an additional layer holds.
 
     ``view``: whether the inode number alone tells; else the times and the mode have to be the same too,

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from differ import layers, workers
 from differ.cli import main
 
 from .conftest import needs_program, needs_root
@@ -213,7 +214,13 @@ def test_with_and_without_the_proof_the_result_is_one(disks: Disks, stack: Stack
         if first[0] != 0:
             return  # the kernel does not let itself be asked for every name
         assert results("auto", 1) == first
-        assert results("auto", 2) == first
+        with pytest.MonkeyPatch.context() as patch:
+            # As a layer is looked at that is larger than all of these are.
+            patch.setattr(workers, "_ALONE", 0)
+            for limit in ("_MANY", "_DEEP", "_KNOWN"):
+                patch.setattr(layers, limit, 2)
+            assert results("auto", 1) == first
+            assert results("auto", 2) == first
         assert listings("auto") == listed
         s.hide()
         assert results("auto", 1) == first
