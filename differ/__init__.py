@@ -47,6 +47,7 @@ top         options.py           argv to one Options value
             manual.py            what --help says
             progress.py          the line that moves while a long run works
             session.py           what a run holds open, says and counts
+            outputs.py           the outputs that a command line asks for, opened
             run.py               one run of a command, from opened trees to an exit code
             cli.py               the two commands; signals, errors and the only prints
 beside it   frontend/            ``a..b`` in Dockerfiles: its __init__.py has the list of its files

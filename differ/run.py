@@ -7,11 +7,10 @@ difference few of them.
 from __future__ import annotations
 
 import os
-from stat import S_ISREG
 
 from .compare import PROFILES
-from .content import Comparer, new_sha256, sha256
-from .model import ChangeKind, DifferError, Tally, os_reason, printable, size
+from .content import Comparer
+from .model import ChangeKind, DifferError, Tally, printable, size
 from .plan import Plan
 from .scan import DiskTree, EmptyTree
 from .search import overlay_mounts, search
@@ -23,16 +22,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .apply import MergedTree
-    from .model import Change, Entry, Tree
+    from .model import Tree
     from .options import Options
     from .session import Console
     from .whiteout import Style
     from .writers.directory import DirectoryWriter
-    from .writers.html import HtmlReport
-    from .writers.image import AppendedImage
-    from .writers.layer import Layer
     from .writers.output import Output
-    from .writers.report import Digests
     from .writers.totals import Totals
 
 
@@ -91,13 +86,19 @@ def _diff(session: Session, options: Options) -> int:
     seen = _seen(options.ignore)
     listing = options.lists
     coloured = (listing or options.stat) and session.console.colour(options.color)
-    report = _report_sink(session, inputs)
-    writer = None if options.out is None else _writer(session, session.reader(upper), inputs, style)
-    layer = None if not options.has_layer else _layer(session, session.reader(upper), inputs, style)
-    digests = _digests(session.reader(lower), session.reader(upper)) if options.digest else None
-    page = None
+    report = writer = layer = digests = page = None
+    if options.writes or options.report is not None:
+        from .outputs import digests_of, directory_writer, layer_of, page_of, report_sink
+    if options.report is not None:
+        report = report_sink(session, inputs)
+    if options.out is not None:
+        writer = directory_writer(session, session.reader(upper), inputs, style)
+    if options.has_layer:
+        layer = layer_of(session, session.reader(upper), inputs, style)
+    if options.digest:
+        digests = digests_of(session.reader(lower), session.reader(upper))
     if _is_page(options):
-        page = _page(session, seen(session.reader(lower), session.reader(upper))[0], digests)
+        page = page_of(session, seen(session.reader(lower), session.reader(upper))[0], digests)
     searched = search(
         *seen(lower, upper),
         profile,
@@ -182,117 +183,8 @@ def _inputs(*trees: Tree) -> list[tuple[int, bytes]]:
     return [(tree.root_fd, tree.path()) for tree in trees if isinstance(tree, DiskTree)]
 
 
-def _report_sink(session: Session, inputs: list[tuple[int, bytes]]) -> Callable[[str], None] | None:
-    path = session.options.report
-    if path is None:
-        return None
-    if path == "-":
-        return session.result
-    from .writers.output import OutputFile
-
-    session.report = OutputFile(os.fsencode(path), "report")
-    session.report.open(inputs)
-    session.avoid(session.report.directory(), "the directory of the report")
-    return session.report.write
-
-
 def _is_page(options: Options) -> bool:
     return options.report is not None and options.report.lower().endswith(_PAGES)
-
-
-def _page(session: Session, lower: Tree, digests: Digests | None) -> HtmlReport | None:
-    """What writes the report as a page; ``lower`` to be read at any place."""
-    if session.report is None:
-        return None
-    from .writers.html import Held, HtmlReport
-
-    def raw_sha256(data: bytes) -> bytes:
-        digest = new_sha256()
-        digest.update(data)
-        return digest.digest()
-
-    options = session.options
-    return HtmlReport(session.report.put, options.lower, options.upper, Held(lower), raw_sha256, digests)
-
-
-def _writer(session: Session, source: Tree, inputs: list[tuple[int, bytes]], style: Style) -> DirectoryWriter:
-    """Open OUT and what writes into it."""
-    from .writers.directory import DirectoryWriter
-    from .writers.output import Output
-
-    out = session.options.out or b""
-    session.output = Output(out)
-    session.output.open(inputs)
-    if session.report is not None and session.report.place() == session.output.place():
-        raise DifferError("is the report's path too; name another", out)
-    session.avoid(session.output.root, "the output directory")
-    jobs = session.options.jobs
-    writer = DirectoryWriter(session.output.fd, out, source, style, session.losses, session.tally, jobs)
-    session.writer = writer
-    return writer
-
-
-def _layer(session: Session, source: Tree, inputs: list[tuple[int, bytes]], style: Style) -> Layer:
-    """Open the layer and what writes it."""
-    from .writers.blob import Blob
-    from .writers.layer import Layer, LayerWriter, mapped, source_date_epoch
-    from .writers.output import OutputFile
-
-    options = session.options
-    metadata = options.metadata_file
-    latest = source_date_epoch(os.environ)
-    file = None
-    put = session.console.put
-    if options.layer is None:
-        session.image = _image(session, latest)
-        put = session.image.put
-    elif options.layer != "-":
-        file = OutputFile(os.fsencode(options.layer), "layer")
-        put = file.put
-    blob = Blob(put, options.compression or "none", options.compression_level)
-    writer = LayerWriter(
-        blob.put,
-        source,
-        style,
-        session.losses,
-        session.tally,
-        all_xattrs=options.layer_xattrs == "all",
-        owners=(mapped("uid", options.uid_map), mapped("gid", options.gid_map))
-        if options.uid_map or options.gid_map
-        else None,
-        twice=options.compare == "native" or not options.allow_wh_names,
-        latest=latest,
-    )
-    described = None if metadata is None else OutputFile(os.fsencode(metadata), "metadata")
-    session.layer = Layer(file, session.image, described, blob, writer)
-    reports = [] if session.report is None else [session.report]
-    for directory in session.layer.open(inputs, reports):
-        session.avoid(directory, "the directory of the layer")
-    told = sum(report.is_stdout for report in reports) + options.uses_stdout
-    if session.layer.is_mixed(told):
-        raise DifferError("the layer is all that can be on stdout; name a file for it or for the rest")
-    return session.layer
-
-
-def _image(session: Session, latest: int | None) -> AppendedImage:
-    """The image that the layer becomes a part of."""
-    from .layout import Reference, ref_name
-    from .writers.image import AppendedImage, Store
-
-    options = session.options
-    word = os.fsencode(options.append or options.append_to_scratch or "")
-    source = Reference(word)
-    to = source if options.to is None else Reference(os.fsencode(options.to))
-    base = None if options.append is None else session.archives().image(source)
-    tag = to.tag if base is None or to is not source else ref_name(base.found)
-    if tag is None:
-        raise DifferError("name a tag for the image: oci:DIR:TAG", to.word)
-    if base is not None and to is source and base.descriptor is not base.found:
-        raise DifferError(
-            "names images for several machines; give the new one a tag with --to oci:DIR:TAG", word
-        )
-    said = " ".join(printable(one) for one in (b"differ", options.lower, options.upper))
-    return AppendedImage(base, Store(to.directory), tag, said, latest)
 
 
 def _publish(session: Session, writer: DirectoryWriter) -> Output:
@@ -334,24 +226,6 @@ def _prove(session: Session, merged: MergedTree, view: Tree, upper: Tree, style:
     return wrong == 0
 
 
-def _digests(lower: Tree, upper: Tree) -> Callable[[Change], tuple[str | None, str | None]]:
-    def of_side(tree: Tree, change: Change, entry: Entry | None) -> str | None:
-        if entry is None or not S_ISREG(entry.stat.st_mode):
-            return None
-        facts = entry.stat
-        *parents, name = change.path.split(b"/")
-        tree.seek(parents)
-        fd = tree.open(name, facts)
-        try:
-            return sha256(fd, facts.st_size)
-        except OSError as error:
-            raise DifferError(f"cannot be read: {os_reason(error)}", tree.path(name)) from error
-        finally:
-            os.close(fd)
-
-    return lambda change: (of_side(lower, change, change.lower), of_side(upper, change, change.upper))
-
-
 def _totals(session: Session, trees: tuple[Tree, Tree]) -> Totals:
     from .writers.totals import Totals
 
@@ -391,6 +265,7 @@ def run_apply(options: Options, console: Console) -> int:
 
 def _apply(session: Session, options: Options) -> int:
     from .apply import MergedTree
+    from .outputs import directory_writer
 
     style = STYLES[options.whiteout or "oci"]
     lower = session.lower()
@@ -407,7 +282,7 @@ def _apply(session: Session, options: Options) -> int:
     session.trees.append(source)
     # A merged tree is written like any other: as the difference to nothing.
     plain = STYLES["none"]
-    writer = _writer(session, source, inputs, plain)
+    writer = directory_writer(session, source, inputs, plain)
     plan = Plan(EmptyTree(), merged, Comparer(session.tally).same, PROFILES["exact"], plain, session.tally)
     count = 0
     for change in plan.changes():

@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 
-from differ.model import Change, ChangeKind, Entry, Field, printable
-from differ.progress import size
+from differ.model import Change, ChangeKind, Entry, Field, printable, size
 
 from .browser import Browser
 from .conftest import RunDiffer, needs_program
