@@ -3,7 +3,7 @@ PYTHON ?= /usr/bin/python3
 VENV := .venv
 BIN := $(VENV)/bin
 # What a program is called beside differ.
-NAMES := apply dockerfile frontend
+NAMES := apply rebase dockerfile frontend
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help demo test test-quick test-programs test-image bin pyz image check fmt laws memory startup bench bench-quick plots bench-frontend clean

@@ -41,6 +41,7 @@ LAZY = {
     "differ.overlay": "between overlay mounts",
     "differ.sharing": "work shared among processes",
     "differ.verify": "--verify",
+    "differ.rebase": "differ-rebase",
     "differ.writers.blob": "--layer",
     "differ.writers.image": "--append",
     "differ.writers.layer": "--layer",

@@ -10,6 +10,7 @@ core        ignore.py            .dockerignore patterns: names that count as abs
             whiteout.py          how a removed name is written, and read back: oci, overlay, none
             mounts.py            what mountinfo says of two roots: whether one is an overlay on the other
             plan.py              joined names to an ordered stream of changes
+            threeway.py          what an image and a new base have both changed
 Linux       linux.py             every system call that is not plain ``os``
 disk        content.py           the bytes of regular files: compared, copied, hashed
             scan.py              a directory on disk as a tree
@@ -49,7 +50,8 @@ top         options.py           argv to one Options value
             session.py           what a run holds open, says and counts
             outputs.py           the outputs that a command line asks for, opened
             run.py               one run of a command, from opened trees to an exit code
-            cli.py               the two commands; signals, errors and the only prints
+            rebase.py            one run of differ-rebase
+            cli.py               the commands; signals, errors and the only prints
 beside it   frontend/            ``a..b`` in Dockerfiles: its __init__.py has the list of its files
             __main__.py          the program under each of its names
 """

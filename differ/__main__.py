@@ -23,12 +23,13 @@ def command() -> int:
         return _rewriter()
     # Nothing of what an import makes is ever thrown away.
     gc.disable()
-    from .cli import main, main_apply
+    from .cli import main, main_apply, main_rebase
 
     gc.freeze()
     gc.set_threshold(_CYCLES)
     gc.enable()
-    status = main_apply() if name == "differ-apply" else main()
+    role = {"differ-apply": main_apply, "differ-rebase": main_rebase}.get(name, main)
+    status = role()
     # All is written and closed; to take the interpreter apart would be as long as half of its start.
     os._exit(status)
 

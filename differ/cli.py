@@ -175,6 +175,14 @@ def main_apply(arguments: list[str] | None = None) -> int:
     return _command("differ-apply", parse_apply, run_apply, arguments)
 
 
+def main_rebase(arguments: list[str] | None = None) -> int:
+    """The command ``differ-rebase``; see :func:`main`."""
+    from .options import parse_rebase
+    from .rebase import run_rebase
+
+    return _command("differ-rebase", parse_rebase, run_rebase, arguments)
+
+
 def _command(
     name: str,
     parse: Callable[[list[str]], Options],

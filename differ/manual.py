@@ -56,6 +56,30 @@ OCI image layout), or the layers in tars, tar:FILE[:FILE...], the lowest first.
 
 Exit status: 0 done, 1 as said above, 2 trouble.  What ends the program early is 128 and the signal.
 """,
+    "differ-rebase": """\
+usage: differ-rebase [options] OLDBASE IMAGE NEWBASE --to oci:DIR:TAG
+
+Put what IMAGE has on top of OLDBASE onto NEWBASE, as one layer, with IMAGE's configuration.  IMAGE and
+NEWBASE are oci:DIR[:TAG]; OLDBASE may also be a directory or tar:FILE[:FILE...].  A name that has been
+changed by the image and by the new base is a conflict and is listed with all three versions; the
+deletions of the image hold on the new base.
+
+  --to oci:DIR:TAG       what the new image is called
+  --allow-conflicts      let the image have its way where there is a conflict
+  --compression HOW      of the layer: gzip (the default), zstd, none
+  --compression-level N  1 to 9 for gzip (usually 6), 1 to 22 for zstd (usually 3)
+  --layer-xattrs WHICH   capability (what BuildKit writes, the default), all
+  --metadata-file FILE   write the layer's descriptor, its diffID, the manifest's descriptor
+  --xattr-exclude GLOB   leave out extended attributes whose names match; repeatable
+  --jobs N               look with N processes, where OLDBASE is a directory
+  --strict               fail when something cannot be carried, instead of warning
+  --progress HOW         auto (the default), plain, none
+  -q, --quiet            print errors only
+  -v, --verbose          tell everything that could not be carried
+  --version, --help
+
+Exit status: 0 done, 1 conflicts, and nothing written, 2 trouble.
+""",
     "differ-apply": """\
 usage: differ-apply [options] LOWER CHANGES OUT
 

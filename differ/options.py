@@ -23,21 +23,24 @@ _DIGITS = 10  # of the largest number that any option takes
 _LEVELS = {"none": range(0), "gzip": range(1, 10), "zstd": range(1, 23)}
 _ROWS = range(1, 10**6)
 COLOR = ("auto", "always", "never")
+_LAYER_XATTRS = ("capability", "all")
 OVERLAY = ("auto", "off")
 PROGRESS = ("auto", "plain", "none")
 
 DIFF_USAGE = "differ [options] LOWER UPPER [OUT]"
+REBASE_USAGE = "differ-rebase [options] OLDBASE IMAGE NEWBASE --to oci:DIR:TAG"
 APPLY_USAGE = "differ-apply [options] LOWER CHANGES OUT"
 
 
 class Options:
     """What one command line asks for.
 
-    ``lower``, ``upper``, ``out``: the positional arguments, ``out`` None where it was not given;
-    for differ-apply ``upper`` is CHANGES.  The rest is named as the options are.
+    ``lower``, ``upper``, ``out``: the positional arguments, ``out`` None where it was not given; for differ-apply
+    ``upper`` is CHANGES, for differ-rebase IMAGE.  The rest is named as the options are.
     """
 
     __slots__ = (
+        "allow_conflicts",
         "allow_wh_names",
         "append",
         "append_to_scratch",
@@ -55,6 +58,7 @@ class Options:
         "layer_xattrs",
         "lower",
         "metadata_file",
+        "new_base",
         "out",
         "overlay",
         "progress",
@@ -78,6 +82,8 @@ class Options:
         self.lower = b""
         self.upper = b""
         self.out: bytes | None = None
+        self.new_base = b""
+        self.allow_conflicts = False
         self.allow_wh_names = False
         self.append: str | None = None
         self.append_to_scratch: str | None = None
@@ -162,6 +168,19 @@ class Grammar:
 
 
 _APPLY = Grammar(_FLAGS, _VALUES)
+_REBASE = Grammar(
+    (*_FLAGS, "allow-conflicts"),
+    {
+        "compression": tuple(_LEVELS),
+        "compression-level": range(1, 23),
+        "jobs": _JOBS,
+        "layer-xattrs": _LAYER_XATTRS,
+        "metadata-file": None,
+        "progress": PROGRESS,
+        "to": None,
+        "xattr-exclude": None,
+    },
+)
 _DIFF = Grammar(
     (*_FLAGS, "allow-wh-names", "digest", "exit-code", "stat", "summary", "verify"),
     {
@@ -175,7 +194,7 @@ _DIFF = Grammar(
         "ignore": None,
         "jobs": _JOBS,
         "layer": None,
-        "layer-xattrs": ("capability", "all"),
+        "layer-xattrs": _LAYER_XATTRS,
         "metadata-file": None,
         "uid-map": None,
         "gid-map": None,
@@ -229,6 +248,24 @@ def parse_apply(arguments: list[str]) -> Options:
     return options
 
 
+def parse_rebase(arguments: list[str]) -> Options:
+    """The options of ``differ-rebase``; raises :class:`UsageError`."""
+    options = Options()
+    words = _parse(_REBASE, arguments, options)
+    if options.help or options.version:
+        return options
+    if len(words) != 3:
+        raise UsageError(f"expected OLDBASE IMAGE NEWBASE, got {_count(words)}: {REBASE_USAGE}")
+    _place(options, words)
+    options.new_base, options.out = options.out or b"", None
+    if options.to is None:
+        raise UsageError(f"where does the image go? {REBASE_USAGE}")
+    options.compression = options.compression or "gzip"
+    _check_level(options)
+    _check_noise(options)
+    return options
+
+
 def _check_totals(options: Options) -> None:
     for name in ("stat", "summary"):
         if getattr(options, name) and options.report == "-":
@@ -273,10 +310,15 @@ def _check_layer(options: Options) -> None:
         raise UsageError("--layer - is all that can be on stdout; name a file for it or for the rest")
     for name in ("uid_map", "gid_map"):
         setattr(options, name, [_id_range(name.replace("_", "-"), one) for one in getattr(options, name)])
-    levels = _LEVELS[options.compression]
+    _check_level(options)
+
+
+def _check_level(options: Options) -> None:
+    compression = options.compression or "none"
+    levels = _LEVELS[compression]
     if options.compression_level and options.compression_level not in levels:
         raise UsageError(
-            f"--compression-level {options.compression_level}: {options.compression} has"
+            f"--compression-level {options.compression_level}: {compression} has"
             f" {f'{levels[0]} to {levels[-1]}' if levels else 'none'}"
         )
 

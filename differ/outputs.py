@@ -69,22 +69,28 @@ def directory_writer(session: Session, source: Tree, inputs: Inputs, style: Styl
     return writer
 
 
-def layer_of(session: Session, source: Tree, inputs: Inputs, style: Style) -> Layer:
-    """Open the layer and what writes it."""
+def latest() -> int | None:
+    """The time after which none is, in seconds since 1970 (SOURCE_DATE_EPOCH); None for any."""
+    from .writers.layer import source_date_epoch
+
+    return source_date_epoch(os.environ)
+
+
+def layer_of(
+    session: Session, source: Tree, inputs: Inputs, style: Style, image: AppendedImage | None
+) -> Layer:
+    """Open the layer and what writes it; ``image``: what it becomes a part of, None for a file or stdout."""
     from .writers.blob import Blob
-    from .writers.layer import Layer, LayerWriter, mapped, source_date_epoch
+    from .writers.layer import Layer, LayerWriter, mapped
     from .writers.output import OutputFile
 
     options = session.options
     metadata = options.metadata_file
-    latest = source_date_epoch(os.environ)
+    session.image = image
     file = None
-    put = session.console.put
-    if options.layer is None:
-        session.image = _image(session, latest)
-        put = session.image.put
-    elif options.layer != "-":
-        file = OutputFile(os.fsencode(options.layer), "layer")
+    put = session.console.put if image is None else image.put
+    if image is None and options.layer != "-":
+        file = OutputFile(os.fsencode(options.layer or ""), "layer")
         put = file.put
     blob = Blob(put, options.compression or "none", options.compression_level)
     writer = LayerWriter(
@@ -98,10 +104,10 @@ def layer_of(session: Session, source: Tree, inputs: Inputs, style: Style) -> La
         if options.uid_map or options.gid_map
         else None,
         twice=options.compare == "native" or not options.allow_wh_names,
-        latest=latest,
+        latest=latest(),
     )
     described = None if metadata is None else OutputFile(os.fsencode(metadata), "metadata")
-    session.layer = Layer(file, session.image, described, blob, writer)
+    session.layer = Layer(file, image, described, blob, writer)
     reports = [] if session.report is None else [session.report]
     for directory in session.layer.open(inputs, reports):
         session.avoid(directory, "the directory of the layer")
@@ -111,8 +117,8 @@ def layer_of(session: Session, source: Tree, inputs: Inputs, style: Style) -> La
     return session.layer
 
 
-def _image(session: Session, latest: int | None) -> AppendedImage:
-    """The image that the layer becomes a part of."""
+def image_of(session: Session) -> AppendedImage:
+    """The image that ``--append`` asks for."""
     from .layout import Reference, ref_name
     from .writers.image import AppendedImage, Store
 
@@ -129,7 +135,7 @@ def _image(session: Session, latest: int | None) -> AppendedImage:
             "names images for several machines; give the new one a tag with --to oci:DIR:TAG", word
         )
     said = " ".join(printable(one) for one in (b"differ", options.lower, options.upper))
-    return AppendedImage(base, Store(to.directory), tag, said, latest)
+    return AppendedImage(base, Store(to.directory), tag, said, latest())
 
 
 def digests_of(lower: Tree, upper: Tree) -> Digests:

@@ -42,10 +42,11 @@ def run_diff(options: Options, console: Console) -> int:
 
     Returns an exit status.  Raises :class:`DifferError` for trouble; nothing half-written is left then.
     """
-    return _run(_diff, options, console)
+    return run_session(_diff, options, console)
 
 
-def _run(body: Callable[[Session, Options], int], options: Options, console: Console) -> int:
+def run_session(body: Callable[[Session, Options], int], options: Options, console: Console) -> int:
+    """Run ``body`` with all that it opens closed at the end; see :func:`run_diff`."""
     session = Session(options, console)
     failed = True
     try:
@@ -88,13 +89,14 @@ def _diff(session: Session, options: Options) -> int:
     coloured = (listing or options.stat) and session.console.colour(options.color)
     report = writer = layer = digests = page = None
     if options.writes or options.report is not None:
-        from .outputs import digests_of, directory_writer, layer_of, page_of, report_sink
+        from .outputs import digests_of, directory_writer, image_of, layer_of, page_of, report_sink
     if options.report is not None:
         report = report_sink(session, inputs)
     if options.out is not None:
         writer = directory_writer(session, session.reader(upper), inputs, style)
     if options.has_layer:
-        layer = layer_of(session, session.reader(upper), inputs, style)
+        image = None if options.layer is not None else image_of(session)
+        layer = layer_of(session, session.reader(upper), inputs, style, image)
     if options.digest:
         digests = digests_of(session.reader(lower), session.reader(upper))
     if _is_page(options):
@@ -148,7 +150,7 @@ def _diff(session: Session, options: Options) -> int:
     proved = None
     if layer is not None:
         layer.finish(counts)
-        _end(session)
+        end(session)
         layer.publish()
     if writer is not None:
         output = _publish(session, writer)
@@ -193,12 +195,12 @@ def _publish(session: Session, writer: DirectoryWriter) -> Output:
     if output is None:
         raise AssertionError("a writer without an output directory")
     writer.finish()
-    _end(session)
+    end(session)
     output.publish()
     return output
 
 
-def _end(session: Session) -> None:
+def end(session: Session) -> None:
     """See that everything that is told has been taken: if it has not that is trouble, and with trouble there is no
     result."""
     if session.report is not None:
@@ -260,7 +262,7 @@ def run_apply(options: Options, console: Console) -> int:
 
     Returns an exit status.  Raises :class:`DifferError` for trouble; nothing half-written is left then.
     """
-    return _run(_apply, options, console)
+    return run_session(_apply, options, console)
 
 
 def _apply(session: Session, options: Options) -> int:

@@ -157,6 +157,7 @@ class Tarball:
                 for at, start, count in parts:
                     os.lseek(fd, at, os.SEEK_SET)
                     self._copy(fd, start, count)
+                os.lseek(fd, 0, os.SEEK_SET)
             except BaseException:
                 os.close(fd)
                 raise

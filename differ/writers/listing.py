@@ -6,7 +6,7 @@ Everything of a tree that is in a line is escaped (:func:`..model.printable`).
 
 from __future__ import annotations
 
-from stat import S_ISDIR
+from stat import S_ISBLK, S_ISCHR, S_ISDIR, S_ISREG
 from time import gmtime
 
 from ..model import ChangeKind, Field, printable
@@ -68,12 +68,32 @@ def _reasons(field: str, change: Change) -> Iterator[str]:
         yield field
 
 
+def facts(entry: Entry) -> str:
+    """What an entry is, for people: type, mode, owner and what its type has of size, device, target and time."""
+    stat = entry.stat
+    told = [str(VALUES[field](entry)) for field in (Field.TYPE, Field.MODE)]
+    told.append(f"{stat.st_uid}:{stat.st_gid}")
+    if S_ISREG(stat.st_mode):
+        told.append(f"{stat.st_size} bytes")
+    if S_ISCHR(stat.st_mode) or S_ISBLK(stat.st_mode):
+        told.append(str(VALUES[Field.DEVICE](entry)))
+    if entry.target is not None:
+        told.append(f"-> {printable(entry.target)}")
+    if not S_ISDIR(stat.st_mode):
+        told.append(_time(*divmod(stat.st_mtime_ns, _BILLION), 0))
+    return ", ".join([" ".join(told), *map(_called, sorted(entry.xattrs))])
+
+
+def _called(xattr: str) -> str:
+    return _ATTRIBUTES.get(xattr) or printable(xattr.encode("utf-8", "surrogateescape"))
+
+
 def _attributes(lower: Entry, upper: Entry) -> Iterator[str]:
     for name in sorted({*lower.xattrs, *upper.xattrs}):
         before, after = lower.xattrs.get(name), upper.xattrs.get(name)
         if before != after:
             what = "added" if before is None else "removed" if after is None else "changed"
-            yield f"{_ATTRIBUTES.get(name) or printable(name.encode('utf-8', 'surrogateescape'))} {what}"
+            yield f"{_called(name)} {what}"
 
 
 def _times(*times: int) -> list[str]:

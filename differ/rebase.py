@@ -1,0 +1,161 @@
+"""``differ-rebase``: what an image has on top of its base, put on another base, and checked three ways."""
+
+from __future__ import annotations
+
+import os
+from stat import S_ISDIR, S_ISLNK
+
+from .compare import PROFILES
+from .content import Comparer
+from .layout import Reference
+from .model import Change, ChangeKind, DifferError, Entry, printable, size
+from .plan import Plan
+from .run import DIFFERS, DONE, end, run_session
+from .search import search
+from .threeway import Bases
+from .whiteout import STYLES
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .layout import Image, Json
+    from .model import Tree
+    from .options import Options
+    from .session import Console, Input, Session
+
+_SIDES = ("old base", "image", "new base")
+_TOP = ("created", "author", "architecture", "os", "os.version", "os.features", "variant", "config")
+
+
+def run_rebase(options: Options, console: Console) -> int:
+    """Run ``differ-rebase``.
+
+    Returns an exit status: 1 if there are conflicts that were not allowed.  Raises :class:`DifferError` for trouble;
+    nothing half-written is left then.
+    """
+    return run_session(_rebase, options, console)
+
+
+def _rebase(session: Session, options: Options) -> int:
+    from .outputs import latest, layer_of
+    from .writers.image import AppendedImage, Store
+
+    style = STYLES["oci"]
+    to = Reference(os.fsencode(options.to or ""))
+    if to.tag is None:
+        raise DifferError("name a tag for the image: oci:DIR:TAG", to.word)
+    archives = session.archives()
+    image, new_base = (archives.image(Reference(word)) for word in (options.upper, options.new_base))
+    sides = [
+        session.lower(),
+        archives.rootfs(image, options.upper),
+        archives.rootfs(new_base, options.new_base),
+    ]
+    lower, upper, newer = sides
+    said = " ".join(
+        printable(one) for one in (b"differ-rebase", options.lower, options.upper, options.new_base)
+    )
+    target = AppendedImage(new_base, Store(to.directory), to.tag, said, latest(), _configuration(image))
+    inputs = [(tree.root_fd, tree.path()) for tree in sides if hasattr(tree, "root_fd")]
+    layer = layer_of(session, session.reader(upper), inputs, style, target)
+    # Only now, because reading attributes leads to other places, and paths are those of the place we came from.
+    bases = Bases(_changes(session, lower, newer), _changes(session, newer, upper))
+    places = [session.reader(tree) for tree in sides]
+    counts = dict.fromkeys((ChangeKind.ADDED, ChangeKind.MODIFIED, ChangeKind.REMOVED), 0)
+    conflicts = 0
+    for change in _changes(session, lower, upper):
+        if bases.stays(change):
+            continue
+        if bases.conflicts(change):
+            conflicts += 1
+            if not options.quiet:
+                for line in _told(change.path, places):
+                    session.result(line)
+        fitted = _fitted(change, places[-1])
+        if fitted is not None:
+            layer.write(fitted)
+            if change.kind in counts:
+                counts[change.kind] += 1
+    if conflicts and not options.allow_conflicts:
+        have = "1 name has" if conflicts == 1 else f"{conflicts} names have"
+        session.say(
+            f"{have} been changed by the image and by the new base; nothing was written"
+            " (--allow-conflicts takes what the image has)"
+        )
+        return DIFFERS
+    layer.finish(counts)
+    end(session)
+    layer.publish()
+    session.warn_of_losses()
+    if not options.quiet:
+        kinds = ", ".join(f"{count} {kind}" for kind, count in counts.items())
+        found = f"{conflicts} {'conflict' if conflicts == 1 else 'conflicts'}"
+        session.say(f"{kinds}; {found}; {size(session.tally.written)} written; {target.told}")
+    return DONE
+
+
+def _changes(session: Session, lower: Input, upper: Input) -> Iterator[Change]:
+    """The difference of two trees, which are left where they stand."""
+    style, profile = STYLES["oci"], PROFILES["exact"]
+    left, right = session.reader(lower), session.reader(upper)
+    tally = session.tally
+    searched = search(
+        left, right, profile, groups=True, mountinfo=b"", tally=tally, jobs=session.options.jobs
+    )
+    plan = Plan(
+        searched.lower,
+        searched.upper,
+        Comparer(tally).same,
+        profile,
+        style,
+        tally,
+        allow_forbidden=True,
+        all_fields=True,
+    )
+    return plan.changes()
+
+
+def _fitted(change: Change, new_base: Tree) -> Change | None:
+    """A change of the image as it is on the new base; None if there is nothing left of it."""
+    if change.kind == ChangeKind.REMOVED:
+        return None if _find(new_base, change.path) is None else change
+    if (
+        change.kind == ChangeKind.UNMODIFIED
+        and change.upper is not None
+        and S_ISDIR(change.upper.stat.st_mode)
+    ):
+        there = _find(new_base, change.path)
+        if there is not None and S_ISDIR(there.stat.st_mode):
+            return Change(change.kind, change.path, change.lower, there)
+    return change
+
+
+def _find(tree: Tree, path: bytes) -> Entry | None:
+    """The entry with this path, if there is one; symbolic links are not followed."""
+    *parents, name = path.split(b"/")
+    tree.seek([])
+    for parent in parents:
+        if parent not in tree.names() or not S_ISDIR(tree.stat(parent).st_mode):
+            return None
+        tree.enter(parent)
+    if name not in tree.names():
+        return None
+    facts = tree.stat(name)
+    target = tree.target(name) if S_ISLNK(facts.st_mode) else None
+    return Entry(facts, tree.xattrs(name, facts), target)
+
+
+def _told(path: bytes, places: list[Input]) -> Iterator[str]:
+    """A conflict, as lines for people: the facts of all three versions."""
+    from .writers.listing import facts
+
+    yield f"C {printable(path)}"
+    for side, tree in zip(_SIDES, places):
+        entry = _find(tree, path)
+        yield f"    {side:8}  {'absent' if entry is None else facts(entry)}"
+
+
+def _configuration(image: Image) -> Json:
+    """What the result keeps of the image's own configuration (image-spec config.md)."""
+    return {key: image.config[key] for key in _TOP if key in image.config}
