@@ -23,6 +23,7 @@ _DIGITS = 10  # of the largest number that any option takes
 _LEVELS = {"none": range(0), "gzip": range(1, 10), "zstd": range(1, 23)}
 _ROWS = range(1, 10**6)
 COLOR = ("auto", "always", "never")
+_OF_LAYERS = ("compression", "compression_level", "layer_xattrs", "metadata_file", "uid_map", "gid_map")
 _LAYER_XATTRS = ("capability", "all")
 OVERLAY = ("auto", "off")
 PROGRESS = ("auto", "plain", "none")
@@ -283,14 +284,7 @@ def _check_layer(options: Options) -> None:
     if options.to is not None and options.append is None:
         raise UsageError("--to says where the image of --append goes, so it needs that")
     if not outputs:
-        for name in (
-            "compression",
-            "compression_level",
-            "layer_xattrs",
-            "metadata_file",
-            "uid_map",
-            "gid_map",
-        ):
+        for name in _OF_LAYERS:
             if getattr(options, name) != getattr(Options(), name):
                 raise UsageError(
                     f"--{name.replace('_', '-')} is about a layer, so it needs --layer or --append"

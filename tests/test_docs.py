@@ -37,9 +37,12 @@ def test_the_readme_shows_what_its_commands_print(tmp_path: Path) -> None:
     # Commands of this checkout, whatever is installed.
     bin_ = tmp_path / "bin"
     bin_.mkdir()
-    for name, apply in (("differ", False), ("differ-apply", True)):
+    for name in MANUALS:
+        words = program(name != "differ", ROOT)
+        if name == "differ-rebase":
+            words = [word.replace("apply", "rebase") for word in words]
         script = bin_ / name
-        script.write_text(f'#!/bin/sh\nexec {shlex.join(program(apply, ROOT))} "$@"\n')
+        script.write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n')
         script.chmod(0o755)
     work = tmp_path / "work"
     work.mkdir()
@@ -61,9 +64,12 @@ def test_the_readme_shows_what_its_commands_print(tmp_path: Path) -> None:
         assert result.stdout == shown, command
 
 
-@pytest.mark.parametrize("grammar", [options._DIFF, options._APPLY], ids=["differ", "differ-apply"])
-def test_every_option_is_in_the_help(grammar: options.Grammar) -> None:
-    text = MANUALS["differ" if grammar is options._DIFF else "differ-apply"]
+GRAMMARS = {"differ": options._DIFF, "differ-apply": options._APPLY, "differ-rebase": options._REBASE}
+
+
+@pytest.mark.parametrize("command", MANUALS)
+def test_every_option_is_in_the_help(command: str) -> None:
+    text, grammar = MANUALS[command], GRAMMARS[command]
     for name in (*grammar.flags, *grammar.values):
         assert f"--{name}" in text
 

@@ -317,6 +317,8 @@ DEFAULTS: dict[str, Any] = {
     "upper": b"u",
     "out": None,
     "allow_wh_names": False,
+    "allow_conflicts": False,
+    "new_base": b"",
     "append": None,
     "append_to_scratch": None,
     "to": None,
