@@ -49,6 +49,8 @@ pyz: packages
 	cp -r differ container/__main__.py build/pyz/tree
 	find build/pyz/tree -name __pycache__ -prune -exec rm -r {} +
 	rm -f build/pyz/tree/differ/_suspects*
+	# For this Python's kind it starts without compiling; any other passes over what is not for it.
+	$(PYTHON) -m compileall -q -b -s build/pyz/tree --invalidation-mode unchecked-hash build/pyz/tree
 	find build/pyz/tree -exec touch -d 1980-01-01T00:00:00Z {} +
 	TZ=UTC $(PYTHON) -m zipapp -c -p '/usr/bin/env python3' -o dist/differ.pyz build/pyz/tree
 	chmod 755 dist/differ.pyz
