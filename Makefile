@@ -26,10 +26,12 @@ endif
 test-quick: $(VENV)/installed-test
 	$(BIN)/pytest -m "not real and not image"
 
+# Side by side: each waits for the processes that it starts more than it works.
 ## make test-programs  the command line's tests on the .pyz and on the static program
 test-programs: $(VENV)/installed-test pyz bin
-	DIFFER_PROGRAMS=build/pyz/bin $(BIN)/pytest -m "cli and not inside"
-	DIFFER_PROGRAMS=dist/bin $(BIN)/pytest -m "cli and not inside"
+	DIFFER_PROGRAMS=build/pyz/bin $(BIN)/pytest -p no:cacheprovider -m "cli and not inside" >build/pyz/log 2>&1 & \
+	pyz=$$!; DIFFER_PROGRAMS=dist/bin $(BIN)/pytest -m "cli and not inside"; static=$$?; \
+	wait $$pyz; pyz=$$?; cat build/pyz/log; test $$pyz = 0 && test $$static = 0
 
 ## make test-image  the image on Docker 20.10, Docker 26.1 and buildah (as root; Debian only)
 test-image: packages-test packages-bin $(VENV)/installed-test
@@ -42,6 +44,7 @@ bin: packages-bin
 	container/build.sh dist/bin/differ
 	for name in $(NAMES); do ln -f dist/bin/differ dist/bin/differ-$$name || exit; done
 
+# This kind of Python starts it without compiling; any other passes over what is not for it.
 ## make pyz         one file for any Python 3.11 or newer, as dist/differ.pyz and its other names
 pyz: packages
 	rm -rf build/pyz
@@ -49,7 +52,6 @@ pyz: packages
 	cp -r differ container/__main__.py build/pyz/tree
 	find build/pyz/tree -name __pycache__ -prune -exec rm -r {} +
 	rm -f build/pyz/tree/differ/_suspects*
-	# For this Python's kind it starts without compiling; any other passes over what is not for it.
 	$(PYTHON) -m compileall -q -b -s build/pyz/tree --invalidation-mode unchecked-hash build/pyz/tree
 	find build/pyz/tree -exec touch -d 1980-01-01T00:00:00Z {} +
 	TZ=UTC $(PYTHON) -m zipapp -c -p '/usr/bin/env python3' -o dist/differ.pyz build/pyz/tree
