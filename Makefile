@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 NAMES := apply rebase dockerfile frontend
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test test-quick test-programs test-image bin pyz image check fmt laws memory startup bench bench-quick plots bench-frontend clean
+.PHONY: help demo test test-quick test-programs test-image bin pyz image check fmt laws memory scale startup bench bench-quick plots bench-frontend clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -77,6 +77,10 @@ laws: packages-test $(VENV)/installed-test
 ## make memory      peak memory against the number of files
 memory: $(VENV)/installed
 	$(BIN)/python bench/memory.py
+
+## make scale       time and memory at up to 2,000,000 files, and 2,000 runs in one process
+scale: $(VENV)/installed
+	$(BIN)/python -m bench.scale $(SCALE)
 
 ## make startup     CPU time of the static program's start against python3 -c pass
 startup: bin

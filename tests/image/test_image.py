@@ -72,7 +72,10 @@ def test_what_is_in_it(image: Image) -> None:
     for name in ("lower", "upper", "out"):
         assert image.entries[name].isdir()
     programs = [image.entries[f"usr/bin/{name}"] for name in NAMES]
-    assert sorted(entry.type for entry in programs) == [tarfile.REGTYPE, *[tarfile.LNKTYPE] * (len(NAMES) - 1)]
+    assert sorted(entry.type for entry in programs) == [
+        tarfile.REGTYPE,
+        *[tarfile.LNKTYPE] * (len(NAMES) - 1),
+    ]
 
 
 def test_its_configuration(image: Image) -> None:
