@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 NAMES := apply rebase dockerfile frontend
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test test-quick test-programs test-image bin pyz image check fmt laws memory scale startup bench bench-quick plots bench-frontend clean
+.PHONY: help demo test test-quick test-programs test-image bin pyz image check fmt laws memory scale fuzz startup bench bench-quick plots bench-frontend clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -81,6 +81,11 @@ memory: $(VENV)/installed
 ## make scale       time and memory at up to 2,000,000 files, and 2,000 runs in one process
 scale: $(VENV)/installed
 	$(BIN)/python -m bench.scale $(SCALE)
+
+## make fuzz        what strangers write, changed by a fuzzer that watches the code: ten minutes each (FUZZ=SECONDS)
+fuzz: $(VENV)/installed-test
+	$(BIN)/pip install -q -e '.[fuzz]'
+	$(BIN)/python -m tests.fuzz $(FUZZ)
 
 ## make startup     CPU time of the static program's start against python3 -c pass
 startup: bin

@@ -127,6 +127,15 @@ def device_of(fd: int) -> tuple[int, int]:
     return os.major(device), os.minor(device)
 
 
+def device_at(path: bytes) -> tuple[int, int] | None:
+    """The same of the directory ``path``, by its name alone; None if there is none."""
+    try:
+        device = os.stat(path).st_dev
+    except OSError:
+        return None
+    return os.major(device), os.minor(device)
+
+
 def mountinfo() -> bytes:
     """The mounts that this process sees (proc(5)); empty where there is no /proc."""
     try:

@@ -57,9 +57,11 @@ def run_session(body: Callable[[Session, Options], int], options: Options, conso
         session.close(failed)
 
 
-def _load(options: Options) -> None:
+def _load(options: Options, overlays: bytes) -> None:
     """Import what this run will use, while there are descriptors for it."""
     uses = {
+        "finder": not overlays,
+        "outputs": options.writes or options.report is not None,
         "writers.output": options.out is not None,
         "writers.layer": options.has_layer,
         "writers.report": options.report is not None,
@@ -76,14 +78,14 @@ def _load(options: Options) -> None:
 
 
 def _diff(session: Session, options: Options) -> int:
-    _load(options)
+    overlays = overlay_mounts(options.lower, options.upper) if options.overlay == "auto" else b""
+    _load(options, overlays)
     # What is only told is told whole; what is written must suit those who read it.
     style = STYLES[options.whiteout or ("oci" if options.writes else "none")]
     profile = PROFILES[options.compare]
     tally = session.tally
     lower, upper = session.lower(), session.tree(options.upper)
     inputs = _inputs(lower, upper)
-    overlays = overlay_mounts(lower, upper) if options.overlay == "auto" else b""
     seen = _seen(options.ignore)
     listing = options.lists
     coloured = (listing or options.stat) and session.console.colour(options.color)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from .model import Stat, Tally, Tree
     from .plan import SameContent
 
+_OVERLAY = b" - overlay "
+
 
 class Searched:
     """What is left to be decided.
@@ -57,13 +59,13 @@ def search(
     return Searched(left, right, same_content, told)
 
 
-def overlay_mounts(*trees: Tree) -> bytes:
-    """The mounts (proc(5)), if one of the trees is on an overlay mount; else nothing."""
+def overlay_mounts(*roots: bytes) -> bytes:
+    """The mounts (proc(5)), if one of the directories ``roots`` seems to be on an overlay mount; else nothing."""
     mountinfo = linux.mountinfo()
-    if b" - overlay " in mountinfo:
-        devices = [b" %d:%d " % linux.device_of(tree.root_fd) for tree in trees if isinstance(tree, DiskTree)]
+    if _OVERLAY in mountinfo:
+        devices = [b" %d:%d " % device for device in map(linux.device_at, roots) if device is not None]
         for mount in mountinfo.split(b"\n"):
-            if b" - overlay " in mount and any(device in mount for device in devices):
+            if _OVERLAY in mount and any(device in mount for device in devices):
                 return mountinfo
     return b""
 
