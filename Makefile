@@ -116,8 +116,8 @@ packages:
 	@docs/install-packages.sh python3 python3-venv ca-certificates
 
 packages-test: packages
-	@docs/install-packages.sh acl attr btrfs-progs debootstrap e2fsprogs gcc libc6-dev libpython3-dev rsync tar umoci \
-	    util-linux xfsprogs
+	@docs/install-packages.sh acl attr btrfs-progs debootstrap e2fsprogs gcc libc6-dev libpython3-dev rsync skopeo tar \
+	    umoci util-linux xfsprogs
 
 packages-bin: packages
 	@docs/install-packages.sh gcc libc6-dev libpython3-dev zlib1g-dev python3-h2 python3-hpack python3-hyperframe
