@@ -24,6 +24,7 @@ disk        content.py           the bytes of regular files: compared, copied, h
             overlay.py           which of these ways two overlay mounts allow
             search.py            the search, everywhere or between overlay mounts
             layout.py            images in a directory, as the OCI lays them out
+            compressed.py        compressed bytes, read and hashed
             tarball.py           the tar of a layer: verified, unpacked, taken apart
             layered.py           the layers of an image as a tree
             archives.py          LOWER and UPPER that are images or tars

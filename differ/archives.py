@@ -59,8 +59,8 @@ class Archives:
         found = []
         for descriptor, diff_id in image.layers:
             if diff_id not in self._tarballs:
-                path = image.layout.blob_path(descriptor["digest"])
                 fd = image.layout.open_blob(descriptor)
+                path = image.layout.blob_path(descriptor["digest"])
                 self._keep(diff_id, Tarball(path, fd, descriptor["digest"], diff_id))
             found.append(self._tarballs[diff_id])
         return self._layered(word, found, raw=False)

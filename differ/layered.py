@@ -11,7 +11,7 @@ Memory grows with the number of entries.
 
 from __future__ import annotations
 
-from stat import S_IFDIR, S_IFLNK, S_IFREG, S_ISDIR, S_ISLNK
+from stat import S_IFDIR, S_IFLNK, S_ISDIR, S_ISLNK
 
 from .model import DifferError
 from .scan import is_not_private, seek
@@ -72,6 +72,7 @@ class Node:
         self.st_mtime_ns, self.st_rdev = member.mtime_ns, member.rdev
         self.target = member.target
         if member.type == S_IFLNK:
+            self.st_mode = S_IFLNK | 0o777  # which no system call changes on Linux
             self.st_size = len(member.target)
         self.xattrs = {name: value for name, value in member.xattrs.items() if wanted(name)}
         self.source, self.parts = source, member.parts
@@ -90,6 +91,8 @@ class Layers:
         self._wanted = wanted
         self._raw = raw
         self._count = 0
+        # Hard links of this layer, by the directory that they are in: the inode may be of a lower layer.
+        self._links: set[tuple[int, bytes]] = set()
         self.root = Node((-1, 0), S_IFDIR | 0o755, 0)
 
     def apply(self, source: Tarball, device: int) -> None:
@@ -99,6 +102,7 @@ class Layers:
         Raises :class:`DifferError` for a layer that is damaged or leads out of the tree.
         """
         self._count += 1
+        self._links.clear()
         for number, member in enumerate(source.members()):
             self._add(member, source, (device, number))
 
@@ -123,13 +127,13 @@ class Layers:
         *parents, name = names
         try:
             directory = self._resolve(parents, make=True)
-            if not self._raw and member.type == S_IFREG and name.startswith(PREFIX):
+            if not self._raw and name.startswith(PREFIX):
                 hidden = _HIDES(name, self.root)
                 if hidden is not None:
                     self._hide(directory, hidden)
                     return
-            if len(name) - (len(PREFIX) if name.startswith(PREFIX) else 0) > _LONGEST_NAME:
-                raise DifferError("has a name that no directory can hold")
+            # The whiteout of a long name is longer than any name.
+            _check_length(name.removeprefix(PREFIX))
             self._place(directory, name, member, source, inode)
         except DifferError as error:
             raise source.refused(member.name, error.reason) from error
@@ -140,12 +144,13 @@ class Layers:
         there = directory.children.get(name)
         if not member.type:
             node = self._linked(member.target)
-            if node is there:
-                return
             if node is None:
                 raise DifferError(
                     f"is a hard link to {member.target!r}, which is no file of this or a lower layer"
                 )
+            if node is there:
+                return
+            self._links.add((id(directory), name))
         elif member.type == S_IFDIR and there is not None and S_ISDIR(there.st_mode):
             node = there
             node.st_dev, node.st_ino = inode
@@ -186,6 +191,7 @@ class Layers:
                 continue
             node = path[-1].children.get(name)
             if node is None and make:
+                _check_length(name)
                 node = Node((-1, 0), S_IFDIR | 0o755, self._count)
                 path[-1].children[name] = node
             if node is None:
@@ -207,7 +213,9 @@ class Layers:
         """Remove what lower layers have of a name, or of all names."""
         for name in [*directory.children] if hidden == OPAQUE_NAME else [hidden] if hidden else []:
             node = directory.children.get(name)
-            if node is not None and not self._is_kept(node):
+            if node is None or (id(directory), name) in self._links:
+                continue
+            if not self._is_kept(node):
                 del directory.children[name]
 
     def _is_kept(self, root: Node) -> bool:
@@ -218,11 +226,17 @@ class Layers:
             if is_left:
                 for name, child in [*node.children.items()]:
                     if child.layer != self._count and not child.children:
-                        del node.children[name]
+                        if (id(node), name) not in self._links:
+                            del node.children[name]
             elif S_ISDIR(node.st_mode):
                 pending.append((node, True))
                 pending += [(child, False) for child in node.children.values()]
         return root.layer == self._count or bool(root.children)
+
+
+def _check_length(name: bytes) -> None:
+    if len(name) > _LONGEST_NAME:
+        raise DifferError("has a name that no directory can hold")
 
 
 def _names(path: bytes) -> list[bytes] | None:

@@ -163,7 +163,7 @@ class Layout:
         if len({str(entry.get("digest")) for entry in named}) == 1:
             return named[0]
         names = sorted({name for name in map(ref_name, entries) if name is not None})
-        shown = ", ".join(printable(name.encode("utf-8", "surrogateescape")) for name in names[:10])
+        shown = ", ".join(printable(encoded(name)) for name in names[:10])
         what = (
             "holds no image"
             if not entries
@@ -182,7 +182,7 @@ class Layout:
                 yield from _objects(parsed(self.read(entry), path), "manifests", path)
 
     def _shown(self, tag: str | None) -> bytes:
-        return OCI + self.path + (b"" if tag is None else b":" + tag.encode("utf-8", "surrogateescape"))
+        return OCI + self.path + (b"" if tag is None else b":" + encoded(tag))
 
     def image(self, tag: str | None) -> Image:
         """The image that ``tag`` names, for this machine where there are several; raises :class:`DifferError`."""
@@ -235,6 +235,14 @@ def ref_name(descriptor: Json) -> str | None:
     annotations = descriptor.get("annotations")
     name = annotations.get(REF_NAME) if isinstance(annotations, dict) else None
     return name if isinstance(name, str) else None
+
+
+def encoded(text: str) -> bytes:
+    """A word of a document or of the command line as bytes; JSON may have half a character."""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "backslashreplace")
 
 
 def parsed(content: bytes, path: bytes) -> Json:
@@ -309,5 +317,5 @@ def _for_this_machine(entries: list[Json], path: bytes) -> Json:
         # BuildKit's attestations have a platform that no machine is.
         if platform == wanted or len(entries) == 1:
             return entry
-    shown = printable(", ".join(platforms[:10]).encode("utf-8", "surrogateescape"))
+    shown = printable(encoded(", ".join(platforms[:10])))
     raise DifferError(f"has no image for {wanted}: it has {shown or 'none'}; name one by its digest", path)

@@ -7,10 +7,12 @@ unpacked into a file without a name, so that the members can be read in any orde
 
 from __future__ import annotations
 
+import errno
 import os
 from stat import S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG, S_ISREG
 
 from . import linux
+from .compressed import GZIP, ZSTD, Stored, decompressor
 from .content import changed, is_unchanged, new_sha256
 from .model import DifferError, os_reason
 
@@ -23,7 +25,9 @@ if TYPE_CHECKING:
 TAR = b"tar:"
 _READ = 256 * 1024  # bytes
 _HEADER = 1024 * 1024  # bytes that a header may have: names and attributes, twice what Linux can hold
+_HEADERS = 8 * _HEADER  # of one member: the map of a sparse file is in blocks of its own
 _IN_MEMORY = 1024 * 1024  # bytes of a file whose copy needs no disk
+_WITHOUT_DISK = 16 * 1024 * 1024  # bytes that are held in memory where there is no directory for them
 _BLOCK = 512  # bytes
 _NS = 1_000_000_000
 _IDS = 2**32 - 1
@@ -31,8 +35,8 @@ _SIZES = 2**63
 _TIMES = (
     2**63 // _NS
 )  # seconds, about 292 years from 1970 on either side, as times in nanoseconds fit into 64 bits
+_SHOWN = 40  # characters of a record that a message repeats
 _XATTR = "SCHILY.xattr."
-_GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 _OTHERS = {b"\xfd7zXZ\0": "xz", b"BZh": "bzip2", b"PK\3\4": "zip", b"\x04\x22\x4d\x18": "lz4"}
 _TYPES = {
     b"0": S_IFREG,
@@ -95,8 +99,8 @@ class Tarball:
                 raise DifferError("is no regular file; write the tar into one", path)
             magic = os.pread(fd, 6, 0)
             self._refuse_others(magic)
-            stored = _Hashed(fd)
-            if magic.startswith((_GZIP, _ZSTD)):
+            stored = Stored(fd)
+            if magic.startswith((GZIP, ZSTD)):
                 self._fd = self._unpack(stored, magic, diff_id)
                 self._seen = os.fstat(self._fd)
                 os.close(fd)
@@ -118,15 +122,15 @@ class Tarball:
                     f"is compressed with {name}; a layer is a tar, or one in gzip or zstd", self.path
                 )
 
-    def _unpack(self, stored: _Hashed, magic: bytes, diff_id: str | None) -> int:
-        spool = _spool()
+    def _unpack(self, stored: Stored, magic: bytes, diff_id: str | None) -> int:
+        source, errors = decompressor(stored, magic, self.path)
+        spool, room = _spool()
         try:
-            source, errors = _decompressor(stored, magic)
             unpacked = new_sha256()
             try:
                 while data := source.read(_READ):
                     unpacked.update(data)
-                    _put(spool, data)
+                    room = _put(spool, data, room)
                 stored.drain()
             except errors as error:
                 raise DifferError(f"is damaged: {error}", self.path) from error
@@ -151,12 +155,12 @@ class Tarball:
         ``size``, ``parts``: as a :class:`Member` has them.  ``path``: what to call it.  Raises :class:`DifferError`.
         """
         try:
-            fd = linux.memory_file() if size <= _IN_MEMORY else _spool()
+            fd, room = (linux.memory_file(), size) if size <= _IN_MEMORY else _spool()
             try:
                 os.ftruncate(fd, size)
                 for at, start, count in parts:
                     os.lseek(fd, at, os.SEEK_SET)
-                    self._copy(fd, start, count)
+                    room = self._copy(fd, start, count, room)
                 os.lseek(fd, 0, os.SEEK_SET)
             except BaseException:
                 os.close(fd)
@@ -165,38 +169,42 @@ class Tarball:
             raise DifferError(f"cannot be unpacked: {os_reason(error)}", path) from error
         return fd
 
-    def _copy(self, fd: int, start: int, count: int) -> None:
+    def _copy(self, fd: int, start: int, count: int, room: int) -> int:
         while count:
             data = self.read(min(count, _READ), start)
             if not data or not is_unchanged(self._fd, self._seen):
                 raise changed(self.path)
-            _put(fd, data)
+            room = _put(fd, data, room)
             start, count = start + len(data), count - len(data)
+        return room
 
     def members(self) -> Iterator[Member]:
         """The members, in their order; raises :class:`DifferError`."""
         import tarfile
 
-        source: Any = _Blocks(self)
+        source = _Blocks(self)
         try:
-            with tarfile.TarFile(fileobj=source, encoding="utf-8", errors="surrogateescape") as tar:
+            file: Any = source
+            with tarfile.TarFile(fileobj=file, encoding="utf-8", errors="surrogateescape") as tar:
                 while (found := tar.next()) is not None:
                     tar.members.clear()  # type: ignore[attr-defined]
                     if not tar.pax_headers.keys() <= {"comment"}:
                         raise DifferError(
                             "has a record for all that follows, which no layer has; refused", self.path
                         )
-                    yield self._member(found)
+                    yield self._member(found, tar.offset)
+                    source.left = _HEADERS
+                end: int = tar.offset
             # A damaged header in the middle is the end to the library.
-            if source.last.strip(b"\0"):
+            if source.last.strip(b"\0") or self.read(_BLOCK, end).strip(b"\0"):
                 raise DifferError("is damaged: there is something else where a header should be", self.path)
-        except (tarfile.TarError, ValueError, OverflowError, RecursionError) as error:
+        except (tarfile.TarError, ValueError, LookupError, OverflowError, RecursionError) as error:
             raise DifferError(f"is damaged, or no tar: {error}", self.path) from error
         except OSError as error:
             raise DifferError(f"cannot be read: {os_reason(error)}", self.path) from error
 
-    def _member(self, found: tarfile.TarInfo) -> Member:
-        name = os.fsencode(found.name)
+    def _member(self, found: tarfile.TarInfo, end: int) -> Member:
+        name = _bytes(found.name)
         records = found.pax_headers
         if found.type not in (*_TYPES, b"1"):
             raise self.refused(name, f"is of the type {found.type!r}, which no layer has")
@@ -205,24 +213,27 @@ class Tarball:
         member.uid, member.gid, member.size = found.uid, found.gid, found.size
         for record in ("uid", "gid", "size"):
             if record in records and not (records[record].isascii() and records[record].isdecimal()):
-                raise self.refused(name, f"has the {record} {records[record]!r}")
+                raise self.refused(name, f"has the {record} {records[record][:_SHOWN]!r}")
         if not (0 <= member.uid < _IDS and 0 <= member.gid < _IDS and 0 <= member.size < _SIZES):
             raise self.refused(name, "has an owner or a size that is out of range")
         member.mtime_ns = self._time(name, records.get("mtime"), found)
-        member.target = os.fsencode(found.linkname)
+        member.target = _bytes(found.linkname)
+        if member.type == S_IFLNK and not member.target:
+            raise self.refused(name, "is a symbolic link to nothing")
         if b"\0" in name or b"\0" in member.target:
             raise self.refused(name, "has a NUL in its name or its target")
         if member.type in (S_IFCHR, S_IFBLK):
             if not (0 <= found.devmajor < 1 << 12 and 0 <= found.devminor < 1 << 20):
                 raise self.refused(name, "is a device with a number that Linux has not")
             member.rdev = os.makedev(found.devmajor, found.devminor)
-        member.xattrs = {
-            key.removeprefix(_XATTR): os.fsencode(value)
-            for key, value in records.items()
-            if key.startswith(_XATTR) and key != _XATTR
-        }
+        for key, value in records.items():
+            if key.startswith(_XATTR) and key != _XATTR:
+                if "\0" in key:
+                    raise self.refused(name, "has a NUL in the name of an attribute")
+                # As os.listxattr has it.
+                member.xattrs[os.fsdecode(_bytes(key.removeprefix(_XATTR)))] = _bytes(value)
         if member.type == S_IFREG:
-            member.parts = self._parts(name, found)
+            member.parts = self._parts(name, found, end)
         else:
             member.size = 0
         return member
@@ -236,24 +247,28 @@ class Tarball:
             and digits.isdecimal()
             and (not fraction or (fraction.isascii() and fraction.isdecimal()))
         ):
-            raise self.refused(name, f"has the time {record!r}")
-        if int(digits) >= _TIMES:
+            raise self.refused(name, f"has the time {(record or seconds)[:_SHOWN]!r}")
+        if len(digits) > _SHOWN or int(digits) >= _TIMES:
             raise self.refused(name, "has a time that is out of range")
         ns = int(digits) * _NS + int(fraction[:9].ljust(9, "0") or "0")
         return -ns if seconds.startswith("-") else ns
 
-    def _parts(self, name: bytes, found: tarfile.TarInfo) -> list[tuple[int, int, int]]:
+    def _parts(self, name: bytes, found: tarfile.TarInfo, end: int) -> list[tuple[int, int, int]]:
         sparse = getattr(found, "sparse", None)
         if sparse is None:
             return [(0, found.offset_data, found.size)] if found.size else []
+        if "size" in found.pax_headers:
+            # The library takes it for the size with the holes, and loses its way.
+            raise self.refused(name, "is a file with holes of 8 GiB and more besides them")
         parts = []
-        end, start = 0, found.offset_data
+        before, start = 0, found.offset_data
         for at, count in sparse:
-            if at < end or count < 0 or at + count > found.size:
+            if count == 0:
+                continue  # the old format fills its table with such
+            if at < before or count < 0 or at + count > found.size or start + count > end:
                 raise self.refused(name, "has holes that do not fit into it")
-            end = at + count
-            if count:
-                parts.append((at, start, count))
+            before = at + count
+            parts.append((at, start, count))
             start += count
         return parts
 
@@ -265,16 +280,18 @@ class Tarball:
 class _Blocks:
     """The tar as the library reads it: a file whose headers are not endless.
 
-    ``last``: the block that was read last.
+    ``last``: the block that was read last.  ``left``: bytes that the headers of the next member may have.
     """
 
     def __init__(self, tarball: Tarball) -> None:
         self._tarball = tarball
         self._at = 0
         self.last = b""
+        self.left = _HEADERS
 
     def read(self, size: int) -> bytes:
-        if not 0 <= size <= _HEADER:
+        self.left -= size
+        if not 0 <= size <= _HEADER or self.left < 0:
             raise DifferError(f"has a header of more than {_HEADER} bytes; refused", self._tarball.path)
         data = self._tarball.read(size, self._at)
         self._at += len(data)
@@ -291,45 +308,27 @@ class _Blocks:
         return self._at
 
 
-class _Hashed:
-    """The bytes of a file, from its beginning, hashed on the way."""
-
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
-        self._at = 0
-        self._hash = new_sha256()
-
-    def read(self, size: int = -1, /) -> bytes:
-        data = os.pread(self._fd, _READ if size < 0 else min(size, _READ), self._at)
-        self._at += len(data)
-        self._hash.update(data)
-        return data
-
-    def drain(self) -> None:
-        """Read what is left."""
-        while self.read():
-            pass
-
-    def digest(self) -> str:
-        """The digest of what was read."""
-        return f"sha256:{self._hash.hexdigest()}"
-
-
-def _spool() -> int:
-    """A file for what is unpacked."""
+def _spool() -> tuple[int, int]:
+    """A file for what is unpacked, and how many bytes it may hold."""
     try:
-        return linux.nameless_file(_room())
-    except OSError as error:
-        raise _no_room(error) from error
+        return linux.nameless_file(_room()), _SIZES
+    except OSError:
+        # A container made from scratch has no such directory, and many a layer is small.
+        return linux.memory_file(), _WITHOUT_DISK
 
 
-def _put(fd: int, data: bytes) -> None:
+def _put(fd: int, data: bytes, room: int) -> int:
+    """Write bytes for which there must be ``room``; the room that is left."""
     view = memoryview(data)
     try:
+        if len(view) > room:
+            os.close(linux.nameless_file(_room()))  # for its reason
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         while view:
             view = view[os.write(fd, view) :]
     except OSError as error:
         raise _no_room(error) from error
+    return room - len(data)
 
 
 def _room() -> bytes:
@@ -346,23 +345,6 @@ def _check(path: bytes, wanted: str | None, found: str, whose: str) -> None:
         raise DifferError(f"is not what it should be: its SHA-256 is not {whose}; fetch it again", path)
 
 
-def _decompressor(stored: Any, magic: bytes) -> tuple[Any, tuple[type[Exception], ...]]:
-    """What reads the unpacked bytes, and what it raises for bytes that it cannot unpack."""
-    if magic.startswith(_GZIP):
-        from gzip import GzipFile
-        from zlib import error
-
-        return GzipFile(fileobj=stored, mode="rb"), (OSError, EOFError, error)
-    try:
-        from compression.zstd import ZstdError, ZstdFile  # Python 3.14 and newer
-
-        return ZstdFile(stored), (ZstdError, EOFError)
-    except ImportError:
-        pass
-    try:
-        from zstandard import ZstdDecompressor, ZstdError
-    except ImportError:
-        raise DifferError(
-            "a layer is compressed with zstd, which this Python has not; pip install zstandard, or make it gzip"
-        ) from None
-    return ZstdDecompressor().stream_reader(stored, read_across_frames=True), (ZstdError,)
+def _bytes(text: str) -> bytes:
+    """What the library has read, as it was: names are UTF-8 to it, whatever the locale says."""
+    return text.encode("utf-8", "surrogateescape")

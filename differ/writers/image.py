@@ -23,10 +23,12 @@ from ..layout import (
     Layout,
     architecture,
     digest_of,
+    encoded,
     ref_name,
 )
 from ..model import DifferError, os_reason, printable
 from .directory import remove_below
+from .output import check_outside
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,6 +42,7 @@ _BASE_NAME = "org.opencontainers.image.base.name"
 _CREATED = "org.opencontainers.image.created"
 _DOCKER_LAYER = "application/vnd.docker.image.rootfs.diff.tar"
 _OCI_LAYER = "application/vnd.oci.image.layer.v1.tar"
+_STAGED = b".differ-"
 _LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
 
 
@@ -54,26 +57,34 @@ class Store:
         self._above, self._name = os.path.split(path.rstrip(b"/") or b"/")
         self._fd = self._parent = self._stage = -1
         self._staged: bytes | None = None
+        self._beside = -1  # the directory that the staged one is in
 
-    def open(self) -> list[int]:
-        """Make it ready; the directories that are written into.  Raises :class:`DifferError` if it cannot be used."""
+    def open(self, inputs: list[tuple[int, bytes]]) -> list[int]:
+        """Make it ready; the directories that are written into.
+
+        ``inputs``: descriptors of the directories that it must be outside of, and what to call them.
+        Raises :class:`DifferError` if it cannot be used.
+        """
         try:
             try:
                 self._fd = linux.open_root(self.path)
-                if linux.list_names(self._fd):
+                check_outside(self._fd, self.path, inputs)
+                # Another differ may be making the layout.
+                if any(not name.startswith(_STAGED) for name in linux.list_names(self._fd)):
                     Layout(self.path, os.dup(self._fd)).close()
             except FileNotFoundError:
                 if self._name in (b"", b".", b".."):
                     raise
                 self._parent = linux.open_root(self._above or b".")
-            above = max(self._fd, self._parent)
-            self._staged = b".differ-" + os.urandom(8).hex().encode()
+                check_outside(self._parent, self.path, inputs)
+            self._beside = max(self._fd, self._parent)
+            self._staged = _STAGED + os.urandom(8).hex().encode()
             try:
-                os.mkdir(self._staged, 0o777, dir_fd=above)
+                os.mkdir(self._staged, 0o777, dir_fd=self._beside)
             except OSError:
                 self._staged = None
                 raise
-            self._stage = linux.open_directory(self._staged, above)
+            self._stage = linux.open_directory(self._staged, self._beside)
         except OSError as error:
             raise self._failed(error) from error
         return [self._stage]
@@ -122,25 +133,42 @@ class Store:
         """Let ``tag`` be the image with this descriptor; raises :class:`DifferError`."""
         import json
 
-        root = self._stage if self._fd < 0 else self._fd
         try:
-            # Another differ may add an image at the same time.
+            # Another differ may add an image at the same time, or make the layout.
+            if self._fd < 0:
+                linux.lock(self._parent)
+                self._fd = self._made_meanwhile()
+            root = self._stage if self._fd < 0 else self._fd
             linux.lock(root)
             blobs = linux.list_names(self._stage)
             index = self._index()
             others = [one for one in index["manifests"] if ref_name(one) != tag]
             index["manifests"] = [*others, {**descriptor, "annotations": {REF_NAME: tag}}]
-            self._move(blobs, root)
+            # All that needs room on the disk comes before all that is seen.
+            documents = {INDEX: json.dumps(index, separators=(",", ":")).encode()}
             if self._is_new():
-                self._replace(VERSION_FILE, _LAYOUT, root)
-            self._replace(INDEX, json.dumps(index, separators=(",", ":")).encode(), root)
+                documents = {VERSION_FILE: _LAYOUT, **documents}
+            for name, content in documents.items():
+                with StagedBlob(self.path, self._stage, name) as file:
+                    file.put(content)
+                    file.close()
+            self._move(blobs, root)
+            for name in documents:
+                os.rename(name, name, src_dir_fd=self._stage, dst_dir_fd=root)
             if self._fd < 0:
                 os.rename(self._staged or b"", self._name, src_dir_fd=self._parent, dst_dir_fd=self._parent)
             else:
-                os.rmdir(self._staged or b"", dir_fd=self._fd)
+                os.rmdir(self._staged or b"", dir_fd=self._beside)
             self._staged = None
         except OSError as error:
             raise self._failed(error) from error
+
+    def _made_meanwhile(self) -> int:
+        """The layout's directory; -1 if it is not there yet."""
+        try:
+            return linux.open_directory(self._name, self._parent)
+        except FileNotFoundError:
+            return -1
 
     def _is_new(self) -> bool:
         """Whether there is no layout yet."""
@@ -171,26 +199,19 @@ class Store:
         finally:
             linux.close_all(*fds[1:])
 
-    def _replace(self, name: bytes, content: bytes, root: int) -> None:
-        """Write a file whole, or leave the one that is there."""
-        with StagedBlob(self.path, self._stage, b"new") as file:
-            file.put(content)
-            file.close()
-            os.rename(b"new", name, src_dir_fd=self._stage, dst_dir_fd=root)
-
     def discard(self) -> None:
         """Remove what was not published, and close everything; raises :class:`DifferError`."""
         try:
             if self._staged is not None:
                 if self._stage >= 0:
                     remove_below(self._stage)
-                os.rmdir(self._staged, dir_fd=max(self._fd, self._parent))
+                os.rmdir(self._staged, dir_fd=self._beside)
         except OSError as error:
             reason = f"holds an unfinished image that cannot be removed: {os_reason(error)}"
             raise DifferError(reason, os.path.join(self._above, self._staged or b"")) from error
         finally:
             linux.close_all(self._fd, self._stage, self._parent)
-            self._fd = self._stage = self._parent = -1
+            self._fd = self._stage = self._parent = self._beside = -1
 
 
 class StagedBlob:
@@ -275,9 +296,12 @@ class AppendedImage:
         self.path = store.path
         self.descriptor: Json = {}
 
-    def open(self) -> list[int]:
-        """Make it ready; the directories that are written into.  Raises :class:`DifferError`."""
-        directories = self._store.open()
+    def open(self, inputs: list[tuple[int, bytes]]) -> list[int]:
+        """Make it ready; the directories that are written into.
+
+        ``inputs`` and errors: those of :meth:`Store.open`.
+        """
+        directories = self._store.open(inputs)
         self._layer = self._store.new("layer")
         return directories
 
@@ -344,7 +368,7 @@ class AppendedImage:
     @property
     def told(self) -> str:
         """What the image is, for people."""
-        name = b"oci:" + self._store.path + b":" + self._tag.encode("utf-8", "surrogateescape")
+        name = b"oci:" + self._store.path + b":" + encoded(self._tag)
         return f"{printable(name)} is {self.descriptor['digest']}"
 
     def publish(self) -> None:

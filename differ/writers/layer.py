@@ -218,7 +218,7 @@ class Layer:
                 raise DifferError("is the path of two results; name another", file.path)
             ready.append(file)
         directories = [file.directory() for file in self._files]
-        return directories if self._image is None else [*directories, *self._image.open()]
+        return directories if self._image is None else [*directories, *self._image.open(inputs)]
 
     def is_mixed(self, others: int) -> bool:
         """Whether it would be on stdout together with something else.

@@ -67,7 +67,7 @@ class Output:
                 self.root = linux.open_directory(self._name, self._parent)
                 self._take(inputs)
             else:
-                _check_outside(self._parent, self.path, inputs)
+                check_outside(self._parent, self.path, inputs)
                 self._stage()
             self._close_to_others()
         except NotADirectoryError as error:
@@ -90,7 +90,7 @@ class Output:
 
     def _take(self, inputs: Iterable[tuple[int, bytes]]) -> None:
         """Use the directory that is there."""
-        _check_outside(self.root, self.path, inputs)
+        check_outside(self.root, self.path, inputs)
         names = linux.list_names(self.root)
         if names:
             if UNFINISHED in names:
@@ -233,7 +233,7 @@ class OutputFile:
             except FileNotFoundError:
                 regular = True
             if regular:
-                _check_outside(self._parent, self.path, inputs)
+                check_outside(self._parent, self.path, inputs)
                 self._staged = _staged_name()
                 flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
                 self._fd = os.open(self._staged, flags, 0o666, dir_fd=self._parent)
@@ -275,7 +275,7 @@ class OutputFile:
         except FileNotFoundError:
             return  # a pipe, or a file that has no name any more
         try:
-            _check_outside(above, self.path, inputs)
+            check_outside(above, self.path, inputs)
         finally:
             os.close(above)
 
@@ -366,7 +366,7 @@ def _is_there(name: bytes, dir_fd: int) -> bool:
     return True
 
 
-def _check_outside(fd: int, path: bytes, inputs: Iterable[tuple[int, bytes]]) -> None:
+def check_outside(fd: int, path: bytes, inputs: Iterable[tuple[int, bytes]]) -> None:
     """Raise :class:`DifferError` if the directory ``fd`` is one of the inputs or below one.
 
     Inodes are compared and not names, on the way up to the root: a symbolic link or a second mount
