@@ -38,6 +38,7 @@ LAZY = {
     "differ.ignore": "--ignore",
     "differ.manual": "--help",
     "differ.finder": "not between overlay mounts",
+    "differ.outputs": "OUT, layers, reports",
     "differ.overlay": "between overlay mounts",
     "differ.sharing": "work shared among processes",
     "differ.verify": "--verify",
