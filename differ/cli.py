@@ -192,7 +192,7 @@ def _command(
     terminal = Terminal(name)
     handlers = {number: _signal.getsignal(number) for number in _SIGNALS}
     here = _here()
-    out = b""
+    out = about = b""
     try:
         terminal.catch_signals()
         options = parse(sys.argv[1:] if arguments is None else arguments)
@@ -205,7 +205,7 @@ def _command(
             terminal.out(f"{name} {__version__}")
             status = DONE
         else:
-            out = options.out or b""
+            out, about = options.out or b"", _about(options)
             status = run(options, terminal)
         terminal.flush()
     except DifferError as error:
@@ -219,7 +219,7 @@ def _command(
         status = _BROKEN_PIPE
     except OSError as error:
         # A descriptor that was refused (EMFILE) has no name; the run's own is better than none.
-        path = out if error.filename is None else os.fsencode(error.filename)
+        path = about if error.filename is None else os.fsencode(error.filename)
         terminal.err(f"{name}: {DifferError(os_reason(error), path or None)}\n")
         status = TROUBLE
     except MemoryError:
@@ -235,6 +235,13 @@ def _command(
                 pass
             close_all(here)
     return status
+
+
+def _about(options: Options) -> bytes:
+    """What a failure is about that has no name of its own."""
+    results = (options.layer, options.to, options.append, options.append_to_scratch, options.report)
+    named = next((os.fsencode(word) for word in results if word), b"")
+    return options.out or named or options.upper
 
 
 def _here() -> int:

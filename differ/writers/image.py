@@ -58,6 +58,8 @@ class Store:
         self._fd = self._parent = self._stage = -1
         self._staged: bytes | None = None
         self._beside = -1  # the directory that the staged one is in
+        # What has its place already, as (how deep, name); it goes again if the index does not come to know of it.
+        self._made: list[tuple[int, bytes]] = []
 
     def open(self, inputs: list[tuple[int, bytes]]) -> list[int]:
         """Make it ready; the directories that are written into.
@@ -154,12 +156,13 @@ class Store:
                     file.close()
             self._move(blobs, root)
             for name in documents:
+                if name != INDEX:
+                    self._made.append((0, name))
                 os.rename(name, name, src_dir_fd=self._stage, dst_dir_fd=root)
             if self._fd < 0:
                 os.rename(self._staged or b"", self._name, src_dir_fd=self._parent, dst_dir_fd=self._parent)
-            else:
-                os.rmdir(self._staged or b"", dir_fd=self._beside)
-            self._staged = None
+                self._staged = None
+            self._made.clear()
         except OSError as error:
             raise self._failed(error) from error
 
@@ -188,14 +191,35 @@ class Store:
         """Give the blobs their place."""
         fds = [root]
         try:
-            for name in BLOBS:
+            for depth, name in enumerate(BLOBS):
                 try:
                     os.mkdir(name, 0o777, dir_fd=fds[-1])
+                    self._made.append((depth, name))
                 except FileExistsError:
                     pass
                 fds.append(linux.open_directory(name, fds[-1]))
+            there = set(linux.list_names(fds[-1]))
             for name in blobs:
+                if name not in there:
+                    self._made.append((len(BLOBS), name))
                 os.rename(name, name, src_dir_fd=self._stage, dst_dir_fd=fds[-1])
+        finally:
+            linux.close_all(*fds[1:])
+
+    def _take_back(self) -> None:
+        """Remove what was given its place in a layout whose index does not know of it."""
+        fds = [self._fd]
+        try:
+            for depth, name in reversed(self._made):
+                while len(fds) <= depth:
+                    fds.append(linux.open_directory(BLOBS[len(fds) - 1], fds[-1]))
+                try:
+                    if BLOBS[depth : depth + 1] == (name,):
+                        os.rmdir(name, dir_fd=fds[depth])
+                    else:
+                        os.unlink(name, dir_fd=fds[depth])
+                except FileNotFoundError:
+                    pass  # it was about to be moved
         finally:
             linux.close_all(*fds[1:])
 
@@ -203,12 +227,15 @@ class Store:
         """Remove what was not published, and close everything; raises :class:`DifferError`."""
         try:
             if self._staged is not None:
+                if self._fd >= 0:
+                    self._take_back()
                 if self._stage >= 0:
                     remove_below(self._stage)
                 os.rmdir(self._staged, dir_fd=self._beside)
         except OSError as error:
             reason = f"holds an unfinished image that cannot be removed: {os_reason(error)}"
-            raise DifferError(reason, os.path.join(self._above, self._staged or b"")) from error
+            above = self.path if self._fd >= 0 else self._above
+            raise DifferError(reason, os.path.join(above, self._staged or b"")) from error
         finally:
             linux.close_all(self._fd, self._stage, self._parent)
             self._fd = self._stage = self._parent = self._beside = -1
