@@ -45,6 +45,7 @@ LAZY = {
     "differ.rebase": "differ-rebase",
     "differ.writers.blob": "--layer",
     "differ.writers.image": "--append",
+    "differ.writers.store": "--append",
     "differ.writers.layer": "--layer",
     "differ.writers.output": "OUT, and the file of --report",
     "differ.writers.report": "--report",

@@ -35,6 +35,7 @@ disk        content.py           the bytes of regular files: compared, copied, h
             writers/tar.py       the headers of a tar
             writers/blob.py      its bytes: compressed, hashed, described
             writers/layer.py     changes written as a layer
+            writers/store.py     an image layout that images are added to
             writers/image.py     that layer on top of an image
             writers/output.py    the places results are written to, whole or not at all
             writers/report.py    changes told to programs

@@ -120,7 +120,8 @@ def layer_of(
 def image_of(session: Session) -> AppendedImage:
     """The image that ``--append`` asks for."""
     from .layout import Reference, ref_name
-    from .writers.image import AppendedImage, Store
+    from .writers.image import AppendedImage
+    from .writers.store import Store
 
     options = session.options
     word = os.fsencode(options.append or options.append_to_scratch or "")

@@ -39,7 +39,8 @@ def run_rebase(options: Options, console: Console) -> int:
 
 def _rebase(session: Session, options: Options) -> int:
     from .outputs import latest, layer_of
-    from .writers.image import AppendedImage, Store
+    from .writers.image import AppendedImage
+    from .writers.store import Store
 
     style = STYLES["oci"]
     to = Reference(os.fsencode(options.to or ""))
