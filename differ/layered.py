@@ -140,12 +140,12 @@ class Layers:
         there = directory.children.get(name)
         if not member.type:
             node = self._linked(member.target)
-            if node is there:
-                return
             if node is None:
                 raise DifferError(
                     f"is a hard link to {member.target!r}, which is no file of this or a lower layer"
                 )
+            if node is there:
+                return
         elif member.type == S_IFDIR and there is not None and S_ISDIR(there.st_mode):
             node = there
             node.st_dev, node.st_ino = inode
