@@ -117,7 +117,7 @@ packages:
 
 packages-test: packages
 	@docs/install-packages.sh acl attr btrfs-progs chromium debootstrap e2fsprogs fonts-dejavu-core gcc libc6-dev \
-	    libpython3-dev rsync tar umoci util-linux xfsprogs
+	    libpython3-dev rsync skopeo tar umoci util-linux xfsprogs
 
 packages-bin: packages
 	@docs/install-packages.sh gcc libc6-dev libpython3-dev zlib1g-dev python3-h2 python3-hpack python3-hyperframe
