@@ -12,7 +12,7 @@ from .model import Change, ChangeKind, DifferError, Entry, printable, size
 from .plan import Plan
 from .run import DIFFERS, DONE, end, run_session
 from .search import search
-from .threeway import Bases
+from .threeway import Bases, above
 from .whiteout import STYLES
 
 TYPE_CHECKING = False
@@ -61,11 +61,13 @@ def _rebase(session: Session, options: Options) -> int:
     inputs = [(tree.root_fd, tree.path()) for tree in sides if hasattr(tree, "root_fd")]
     layer = layer_of(session, session.reader(upper), inputs, style, target)
     # Only now, because reading attributes leads to other places, and paths are those of the place we came from.
-    bases = Bases(_changes(session, lower, newer), _changes(session, newer, upper))
+    changes = [*_changes(session, lower, upper)]
+    bases = Bases([*_changes(session, lower, newer)], _changes(session, newer, upper), changes)
     places = [session.reader(tree) for tree in sides]
     counts = dict.fromkeys((ChangeKind.ADDED, ChangeKind.MODIFIED, ChangeKind.REMOVED), 0)
     conflicts = 0
-    for change in _changes(session, lower, upper):
+    unwritten: dict[bytes, Change] = {}  # directories that are written if something below them is
+    for change in changes:
         if bases.stays(change):
             continue
         if bases.conflicts(change):
@@ -73,11 +75,17 @@ def _rebase(session: Session, options: Options) -> int:
             if not options.quiet:
                 for line in _told(change.path, places):
                     session.result(line)
-        fitted = _fitted(change, places[-1])
-        if fitted is not None:
-            layer.write(fitted)
-            if change.kind in counts:
-                counts[change.kind] += 1
+        if change.kind == ChangeKind.REMOVED and _find(places[-1], change.path) is None:
+            continue
+        if _only_above(change):
+            unwritten[change.path] = change
+            continue
+        for path in reversed([*above(change.path)]):
+            if path in unwritten:
+                layer.write(_fitted(unwritten.pop(path), places[-1]))
+        layer.write(change)
+        if change.kind in counts:
+            counts[change.kind] += 1
     if conflicts and not options.allow_conflicts:
         have = "1 name has" if conflicts == 1 else f"{conflicts} names have"
         session.say(
@@ -117,19 +125,21 @@ def _changes(session: Session, lower: Input, upper: Input) -> Iterator[Change]:
     return plan.changes()
 
 
-def _fitted(change: Change, new_base: Tree) -> Change | None:
-    """A change of the image as it is on the new base; None if there is nothing left of it."""
-    if change.kind == ChangeKind.REMOVED:
-        return None if _find(new_base, change.path) is None else change
-    if (
+def _only_above(change: Change) -> bool:
+    """Whether a change is a directory that only stands above one."""
+    return (
         change.kind == ChangeKind.UNMODIFIED
         and change.upper is not None
         and S_ISDIR(change.upper.stat.st_mode)
-    ):
-        there = _find(new_base, change.path)
-        if there is not None and S_ISDIR(there.stat.st_mode):
-            return Change(change.kind, change.path, change.lower, there)
-    return change
+    )
+
+
+def _fitted(directory: Change, new_base: Tree) -> Change:
+    """A directory of the image that it has not changed, as the new base has it."""
+    there = _find(new_base, directory.path)
+    if there is None or not S_ISDIR(there.stat.st_mode):
+        return directory
+    return Change(directory.kind, directory.path, directory.lower, there)
 
 
 def _find(tree: Tree, path: bytes) -> Entry | None:

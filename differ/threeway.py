@@ -9,7 +9,7 @@ well, to something else:
 * the image has removed it, or made it into no directory, and the new base has changed something below.
 
 A time alone is no change that anybody made on purpose: a base that was built again has many.  If only one side has
-changed more than the time, that side's version is the result.
+changed more than the time, or has removed it, that side's version is the result.
 """
 
 from __future__ import annotations
@@ -30,46 +30,73 @@ class Bases:
 
     ``changes``: from the old base to the new one, with all their fields.
     ``apart``: from the new base to the image; of these only the paths matter.
+    ``image``: from the old base to the image, with all their fields.
     Memory grows with their number.
     """
 
-    def __init__(self, changes: Iterable[Change], apart: Iterable[Change]) -> None:
+    def __init__(self, changes: list[Change], apart: Iterable[Change], image: list[Change]) -> None:
         self._apart = {change.path for change in apart if _is_written(change)}
+        self._touched = _touched(image)
         self._changed: set[bytes] = set()
         self._gone: set[bytes] = set()
         # Directories that something was changed or added below.
         self._above: set[bytes] = set()
+        touched = _touched(changes)
         for change in changes:
-            if change.kind == ChangeKind.UNMODIFIED or _is_touched(change):
+            if change.kind == ChangeKind.UNMODIFIED or change.path in touched:
                 continue
             self._changed.add(change.path)
             if _ends_a_directory(change):
                 self._gone.add(change.path)
             if change.kind != ChangeKind.REMOVED:
-                self._above.update(_above(change.path))
+                self._above.update(above(change.path))
 
     def stays(self, change: Change) -> bool:
         """Whether the new base's version of a name is the result, though the image has written it."""
-        return _is_touched(change) and change.path in self._changed
+        return change.path in self._touched and (
+            change.path in self._changed or self._is_below_nothing(change.path)
+        )
 
     def conflicts(self, change: Change) -> bool:
         """Whether a change of the image is in the way of one of the new base.
 
-        ``change``: one with all its fields that does not stay.
+        ``change``: one that does not stay.
         """
         if not _is_written(change):
             return False
         path = change.path
         if path in self._changed and path in self._apart:
             return True
-        if change.kind != ChangeKind.REMOVED and any(above in self._gone for above in _above(path)):
+        if change.kind != ChangeKind.REMOVED and self._is_below_nothing(path):
             return True
         return _ends_a_directory(change) and path in self._above
 
+    def _is_below_nothing(self, path: bytes) -> bool:
+        """Whether the new base has no directory any more that is above."""
+        return any(parent in self._gone for parent in above(path))
 
-def _is_touched(change: Change) -> bool:
-    """Whether nothing but the time of a name has changed."""
-    return change.fields == (Field.MTIME,) and change.link is None
+
+def _touched(changes: list[Change]) -> set[bytes]:
+    """The paths of names of which nothing but the time has changed.
+
+    The time is the inode's: all its names are among them, or none.
+    """
+    groups: dict[bytes, list[Change]] = {}
+    for change in changes:
+        if change.fields == (Field.MTIME,):
+            groups.setdefault(change.link or change.path, []).append(change)
+    return {change.path for group in groups.values() if _is_whole(group) for change in group}
+
+
+def _is_whole(group: list[Change]) -> bool:
+    """Whether names that are linked with each other are all that their inode has, and had."""
+    inodes = set()
+    for change in group:
+        for entry in (change.lower, change.upper):
+            if entry is None or entry.stat.st_nlink != len(group):
+                return False
+            inodes.add((entry is change.lower, entry.stat.st_dev, entry.stat.st_ino))
+    return len(inodes) == 2  # one on each side
 
 
 def _is_written(change: Change) -> bool:
@@ -91,8 +118,8 @@ def _ends_a_directory(change: Change) -> bool:
     )
 
 
-def _above(path: bytes) -> Iterable[bytes]:
-    """The directories above a path."""
+def above(path: bytes) -> Iterable[bytes]:
+    """The directories above a path, the lowest first."""
     end = path.rfind(b"/")
     while end > 0:
         yield path[:end]

@@ -13,18 +13,21 @@ MANY = 1500  # changes: enough that many are written before a report of them has
 
 
 PROGRAMS = os.environ.get("DIFFER_PROGRAMS") and os.path.abspath(os.environ["DIFFER_PROGRAMS"])
-"""A directory with the programs ``differ`` and ``differ-apply`` that are to be tested in the place of
-the package (CONTRIBUTING.md)."""
+"""A directory with the programs ``differ``, ``differ-apply`` and ``differ-rebase`` that are to be tested in the
+place of the package (CONTRIBUTING.md)."""
 
 
-def program(apply: bool = False, code: Path | None = None, programs: str | None = PROGRAMS) -> list[str]:
+def program(
+    apply: bool = False, code: Path | None = None, programs: str | None = PROGRAMS, rebase: bool = False
+) -> list[str]:
     """How to start the command: the first words of its command line.
 
     ``code``: where the package is, if it cannot be imported from the current directory.
     """
+    other = "apply" if apply else "rebase" if rebase else None
     if programs is not None:
-        return [os.path.join(programs, "differ-apply" if apply else "differ")]
-    main = "main_apply" if apply else "main"
+        return [os.path.join(programs, f"differ-{other}" if other else "differ")]
+    main = f"main_{other}" if other else "main"
     where = "" if code is None else f"sys.path[0] = {str(code)!r}; "
     return [
         os.path.realpath(sys.executable) if code is not None else sys.executable,
@@ -40,10 +43,12 @@ def rewriter(programs: str | None = PROGRAMS) -> list[str]:
     return [sys.executable, "-c", code]
 
 
-def differ(*words: object, apply: bool = False, **options: Any) -> subprocess.Popen[str]:
+def differ(
+    *words: object, apply: bool = False, rebase: bool = False, **options: Any
+) -> subprocess.Popen[str]:
     """The command as a process of its own."""
     return subprocess.Popen(
-        [*program(apply), *map(str, words)],
+        [*program(apply, rebase=rebase), *map(str, words)],
         **{"cwd": REPOSITORY, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **options},
     )
 

@@ -43,19 +43,19 @@ RunDiffer = Callable[..., "tuple[int, str, str]"]
 
 @pytest.fixture
 def run_differ(capfd: pytest.CaptureFixture[str]) -> RunDiffer:
-    """Run a command: ``run_differ("--verify", lower, upper, out)``.
+    """Run a command: ``run_differ("--verify", lower, upper, out)``; ``apply=True`` or ``rebase=True`` for another.
 
     Gives the exit status and what went to stdout and stderr.  In this process, or as the program that
     is to be tested in the place of the package.
     """
     if PROGRAMS is not None:
-        return lambda *words, apply=False: ended(differ(*words, apply=apply, cwd=os.getcwd()))
-    from differ.cli import main, main_apply
+        return lambda *words, **command: ended(differ(*words, **command, cwd=os.getcwd()))
+    from differ.cli import main, main_apply, main_rebase
 
-    def run(*arguments: object, apply: bool = False) -> tuple[int, str, str]:
+    def run(*arguments: object, apply: bool = False, rebase: bool = False) -> tuple[int, str, str]:
         words = [os.fsdecode(word) if isinstance(word, bytes) else str(word) for word in arguments]
         capfd.readouterr()
-        status = (main_apply if apply else main)(words)
+        status = (main_apply if apply else main_rebase if rebase else main)(words)
         out, err = capfd.readouterr()
         return status, out, err
 

@@ -13,7 +13,7 @@ echo 'deb http://deb.debian.org/debian testing main' > /etc/apt/sources.list.d/t
 printf 'Package: *\\nPin: release a=testing\\nPin-Priority: -10\\n' > /etc/apt/preferences.d/testing
 # A mirror may be a snapshot that is older than its own date of expiry.
 apt-get -qq -o Acquire::Check-Valid-Until=false update
-apt-get -qq install -y --no-install-recommends perl hello
+apt-get -qq install -y --no-install-recommends perl hello iputils-ping libcap2-bin
 apt-get -qq install -y --no-install-recommends tzdata/testing
 apt-get -qq purge -y --allow-remove-essential e2fsprogs logsave
 apt-get clean
