@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     Key = str | tuple[int, int]
 
+_MOST_LAYERS = 2**32  # of a run, more than there can be
 _FIRST_DEVICE = -2  # layered.py has the number above for itself
 
 
@@ -83,8 +84,11 @@ class Archives:
 
     def _layered(self, word: bytes, found: list[tuple[Tarball, int]], raw: bool) -> LayeredTree:
         layers = Layers(self._wanted, raw)
+        # A layer that comes twice has new inodes each time.
+        times: dict[int, int] = {}
         for tarball, device in found:
-            layers.apply(tarball, device)
+            times[device] = times.get(device, 0) + 1
+            layers.apply(tarball, device - _MOST_LAYERS * (times[device] - 1))
         return LayeredTree(word, layers.finish())
 
     def close(self) -> None:

@@ -204,8 +204,9 @@ class Tarball:
             raise DifferError(f"cannot be read: {os_reason(error)}", self.path) from error
 
     def _member(self, found: tarfile.TarInfo, end: int) -> Member:
-        name = _bytes(found.name)
         records = found.pax_headers
+        # The library lets the record with the path go before, which GNU tar makes up for a file with holes.
+        name = _bytes(records.get("GNU.sparse.name", found.name))
         if found.type not in (*_TYPES, b"1"):
             raise self.refused(name, f"is of the type {found.type!r}, which no layer has")
         member = Member(name, _TYPES.get(found.type, 0))

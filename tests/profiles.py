@@ -39,6 +39,11 @@ def judged(test: Test) -> Test:
     return _tried(test, LAW // 3)
 
 
+def judged_deeply(test: Test) -> Test:
+    """The same, and deeply as many as for a law."""
+    return _tried(test, LAW if DEEP else LAW // 3)
+
+
 def _tried(test: Test, count: int) -> Test:
     test = settings(settings.get_profile("deep" if DEEP else "quick"), max_examples=count)(test)
     return seed(SEED)(test) if DEEP else test

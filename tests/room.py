@@ -57,3 +57,8 @@ def _run(command: Callable[[list[str]], int], words: list[str]) -> tuple[int, st
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         status = command(words)
     return status, out.getvalue(), err.getvalue()
+
+
+def command(name: str, *words: object) -> tuple[int, str, str]:
+    """Run ``differ`` or ``differ-apply`` here; its exit status, stdout and stderr."""
+    return _run(main_apply if name == "differ-apply" else main, list(map(str, words)))
