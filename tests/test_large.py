@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -122,6 +124,38 @@ def test_a_file_system_that_reads_in_pieces(
     monkeypatch.setattr(os, "preadv", lambda fd, buffers, at: real(fd, [memoryview(buffers[0])[:70_001]], at))
     status, text, _ = run_differ("--exit-code", lower, upper)
     assert (status, text) == ((0, "") if last == b"1" else (1, "M x  content\n"))
+
+
+# ---------------------------------------------------------------- memory
+PEAK_KB = 60_000
+# A child's peak starts at what its parent holds when it forks, and pytest holds much.
+MEASURED = (
+    "import resource, subprocess, sys; status = subprocess.call(sys.argv[1:]);"
+    "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss); sys.exit(status)"
+)
+
+
+@pytest.mark.parametrize(("compression", "size", "mebibytes"), [("none", GIB, 100), ("gzip", GIB // 8, 10)])
+def test_a_layer_of_large_files_needs_little_memory(
+    compression: str, size: int, mebibytes: int, tmp_path: Path
+) -> None:
+    lower, upper, _ = pair(tmp_path)
+    sparse(upper / "sparse", size, size // 2)
+    with open(upper / "real", "wb") as file:
+        for number in range(mebibytes):
+            file.write(hashlib.shake_128(b"%d" % number).digest(1 << 20))
+    words = ["-q", f"--compression={compression}", "--layer", "/dev/null", lower, upper]
+    result = subprocess.run(
+        [sys.executable, "-c", MEASURED, *program(), *map(str, words)],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert int(result.stdout) < PEAK_KB
+    (upper / "real").unlink()
 
 
 # ---------------------------------------------------------------- paths

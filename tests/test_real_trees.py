@@ -7,11 +7,15 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from differ.cli import main, main_rebase
+
 from .conftest import needs_program, needs_root
 from .debian import change_debian, make_debian, run
+from .image.saved import CAPABILITY, carried, unlike
 from .room import Room
 from .test_judges import (
     apply,
@@ -20,6 +24,7 @@ from .test_judges import (
     compare_with_tar,
     compare_with_umoci,
 )
+from .trees import CAP_NET_BIND, A, Builder, read_tree
 
 pytestmark = pytest.mark.real
 
@@ -99,3 +104,98 @@ def test_two_releases_of_a_package(django: Room) -> None:
     django.write("oci", "--verify")
     apply(django, "oci")
     compare_with_rsync(django)
+
+
+# ---------------------------------------------------------------- another base
+UPGRADE = """\
+set -e
+export DEBIAN_FRONTEND=noninteractive
+echo 'deb http://deb.debian.org/debian-security bookworm-security main' > /etc/apt/sources.list.d/security.list
+apt-get -qq -o Acquire::Check-Valid-Until=false update
+apt-get -qq upgrade -y
+apt-get clean
+"""
+UPGRADED = "var/lib/dpkg/status"
+
+
+def install(root: Path, conflicting: bool = False) -> None:
+    """An application, installed into a base."""
+    t = Builder(root)
+    t.dirs("opt/app", "opt/app/lib")
+    t.file("opt/app/server", b"server" * 1000, mode=0o755, mtime=A, xattrs={CAPABILITY: CAP_NET_BIND})
+    t.file("opt/app/lib/one", b"1" * 100_000, mtime=A)
+    t.link("opt/app/lib/one", "opt/app/lib/two")
+    t.symlink("usr/bin/app", "/opt/app/server", mtime=A)
+    t.dir("var/lib/app", mode=0o700, uid=1000, gid=1000)
+    t.file("etc/profile.d/app.sh", b"APP=1\n", mtime=A)
+    t.meta("usr/bin/who", mode=0o700)
+    t.rm("usr/share/doc/bash")
+    if conflicting:
+        with (root / UPGRADED).open("a") as file:
+            file.write("\n")
+
+
+@pytest.fixture(scope="module")
+def rebased(debian: Room) -> Iterator[tuple[Path, Path]]:
+    """A layout with the images ``old``, ``app``, ``other`` and ``new``, and what ``app`` is on the new base."""
+    place = debian.path / "rebase"
+    place.mkdir()
+    old, new, direct = debian.path / "lower", place / "new", place / "direct"
+    run("cp", "-a", old, new)
+    shutil.copyfile("/etc/resolv.conf", new / "etc/resolv.conf")
+    run("chroot", new, "sh", "-c", UPGRADE)
+    assert (old / UPGRADED).read_bytes() != (new / UPGRADED).read_bytes(), "nothing to upgrade"
+    layout = place / "layout"
+    for tag, base, more in (("old", old, ""), ("app", old, "app"), ("other", old, "other"), ("new", new, "")):
+        word = ("--compression=none", "-q", "--append-to-scratch", f"oci:{layout}:{tag}")
+        if not more:
+            assert main([*word, "scratch", str(base)]) == 0
+            continue
+        run("cp", "-a", base, place / tag)
+        install(place / tag, more == "other")
+        top = ("--append", f"oci:{layout}:old", "--to", f"oci:{layout}:{tag}")
+        assert main([*word[:2], str(base), str(place / tag), *top]) == 0
+    run("cp", "-a", new, direct)
+    install(direct)
+    yield layout, direct
+    shutil.rmtree(place)
+
+
+def rebase(layout: Path, image: str, *options: str) -> int:
+    words = [f"oci:{layout}:{tag}" for tag in ("old", image, "new")]
+    return main_rebase([*words, "--to", f"oci:{layout}:top", "--progress=none", *options])
+
+
+@needs_root
+@needs_program("debootstrap")
+@needs_program("umoci")
+def test_an_application_on_an_upgraded_base(rebased: tuple[Path, Path], tmp_path: Path) -> None:
+    layout, direct = rebased
+    assert rebase(layout, "app") == 0
+    run("umoci", "raw", "unpack", "--image", f"{layout}:top", tmp_path / "root")
+    got, wanted = (carried(read_tree(tree)) for tree in (tmp_path / "root", direct))
+    for rows in (got, wanted):
+        for row in rows.values():
+            if row["type"] == "dir":
+                del row["mtime"]
+    assert unlike(got, wanted) == []
+    assert CAPABILITY in got["opt/app/server"]
+    assert got["opt/app/lib/two"]["linkgroup"] == "opt/app/lib/one"
+    shutil.rmtree(tmp_path / "root")
+
+
+@needs_root
+@needs_program("debootstrap")
+def test_a_conflict_with_the_upgrade(rebased: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    layout, _ = rebased
+    main(["-q", "scratch", str(layout), str(layout.parent / "before")])
+    capsys.readouterr()
+    assert rebase(layout, "other") == 1
+    name, *versions = capsys.readouterr().out.splitlines()
+    assert name == f"C {UPGRADED}"
+    assert [line[:14].strip() for line in versions] == ["old base", "image", "new base"]
+    assert main(["--exit-code", "-q", str(layout.parent / "before"), str(layout)]) == 0
+    assert rebase(layout, "other", "--allow-conflicts") == 0
+    capsys.readouterr()
+    assert main([f"oci:{layout}:other", f"oci:{layout}:top"]) == 0
+    assert UPGRADED not in capsys.readouterr().out
