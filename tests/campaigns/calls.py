@@ -37,7 +37,9 @@ ERRNOS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("read", "pread64", "preadv"), _READ),
     **dict.fromkeys(("write", "pwrite64", "ftruncate"), ("EIO", "ENOSPC", "EDQUOT", "EINTR")),
     **dict.fromkeys(("copy_file_range", "sendfile"), (*_MOVE, *_UNKNOWN)),
-    **dict.fromkeys(("mkdirat", "symlinkat", "linkat", "mknodat", "renameat", "renameat2", "unlinkat"), _MAKE),
+    **dict.fromkeys(
+        ("mkdirat", "symlinkat", "linkat", "mknodat", "renameat", "renameat2", "unlinkat"), _MAKE
+    ),
     **dict.fromkeys(("fchmod", "fchmodat", "utimensat"), _MAKE),
     **dict.fromkeys(("fchown", "fchownat"), (*_MAKE, "EPERM")),
     **dict.fromkeys(("fsetxattr", "lsetxattr"), (*_MAKE, "EPERM", "EOPNOTSUPP")),
@@ -71,7 +73,11 @@ TOLERATED: list[tuple[str, str, str]] = [
     ("write", "EIO|ENOSPC|EDQUOT", "stderr takes nothing: results are there, nobody can be told"),
     ("clone|fork|vfork|pipe2", "EAGAIN|ENOMEM|EMFILE|ENFILE", "the work is done by this process"),
     ("openat", ".*", "/proc and /sys only tell of a faster way, and the place to come back to"),
-    ("getdents64|llistxattr|flistxattr|lgetxattr", ".*", "the search: what it cannot look at the plan looks at"),
+    (
+        "getdents64|llistxattr|flistxattr|lgetxattr|pread64|preadv",
+        ".*",
+        "the search: what it cannot look at the plan looks at",
+    ),
     ("newfstatat|fstat|lseek", ".*", "the search, as above; how stdout and stderr are buffered"),
     ("read|fcntl|readlink|fchdir", ".*", "the faster way is not taken, or the place to come back to"),
 ]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.command import PROGRAMS, REPOSITORY
 from tests.oci_layout import write_image
-from tests.trees import ACL_644, CAP_NET_RAW, A, B, Builder, Row, T_LOWER, T_UPPER, read_tree
+from tests.trees import ACL_644, CAP_NET_RAW, T_LOWER, T_UPPER, A, B, Builder, Row, read_tree
 
 STATIC = REPOSITORY / "dist/bin"
 BIG = b"0123456789abcdef" * 40_000  # bytes that take several reads
