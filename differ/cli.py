@@ -226,8 +226,12 @@ def _command(
         terminal.err(f"{name}: out of memory\n")
         status = TROUBLE
     finally:
-        for number, handler in handlers.items():
-            _signal.signal(number, handler)
+        if arguments is None:
+            # The process ends, and may not be said to have been ended once its results are there.
+            terminal.hold_signals()
+        else:
+            for number, handler in handlers.items():
+                _signal.signal(number, handler)
         if here >= 0:
             try:
                 os.fchdir(here)

@@ -74,7 +74,7 @@ TOLERATED: list[tuple[str, str, str]] = [
     ("clone|fork|vfork|pipe2", "EAGAIN|ENOMEM|EMFILE|ENFILE", "the work is done by this process"),
     ("openat", ".*", "/proc and /sys only tell of a faster way, and the place to come back to"),
     (
-        "getdents64|llistxattr|flistxattr|lgetxattr",
+        "getdents64|llistxattr|flistxattr|lgetxattr|pread64|preadv",
         ".*",
         "the search: what it cannot look at the plan looks at",
     ),

@@ -1,0 +1,196 @@
+"""Short forms of the campaign ``make faults`` (docs/reliability.md), and transfers that are cut short."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from differ import linux
+from differ.writers.image import Store
+
+from .campaigns import calls, fill, kills, moving
+from .campaigns.material import make_image, make_trees, reset, state
+from .command import REPOSITORY
+from .conftest import RunDiffer, needs_program, needs_root
+
+pytestmark = needs_root
+
+PARTS = ["OUT absent", "OUT empty", "--verify", "differ-apply", "--layer", "--append"]
+
+
+@needs_program("strace")
+def test_a_system_call_fails() -> None:
+    found = calls.campaign(["OUT empty", "differ-apply", "--append"], static=False, seconds=60, most=4)
+    assert {outcome for _, outcome, _ in found} >= {"exit 2"}
+    assert [one for one in found if one[2]] == []
+
+
+def test_a_signal_comes_at_a_random_instant() -> None:
+    parts = ("OUT absent", "OUT empty")
+    found, wrong = kills.campaign(1, static=False, seconds=60, parts=parts, files=300)
+    assert len(found) == len(parts) * (len(kills.SIGNALS) - 1)
+    assert wrong == []
+
+
+def test_a_disk_is_full() -> None:
+    found, wrong = fill.campaign(quick=True)
+    assert found["ext4"] == {"exit 2": 4}
+    assert found["ramfs, no attributes"] == {"losses warned of": 4}
+    assert wrong == []
+
+
+def test_a_tree_changes_while_it_is_read() -> None:
+    found, wrong = moving.campaign(5, static=False, seconds=60)
+    assert sum(found.values()) == 5
+    assert wrong == []
+
+
+# ---------------------------------------------------------------- transfers that are cut short
+
+FEW = 1000  # bytes that are moved by one call
+
+
+def cut_short(monkeypatch: pytest.MonkeyPatch, *missing: str) -> dict[str, int]:
+    """Let each call move few bytes, and those named not work at all; how often each was cut."""
+    count: dict[str, int] = {}
+
+    def patch(name: str, shortened: Callable[..., tuple[Any, ...]]) -> None:
+        real = getattr(os, name)
+
+        def call(*args: Any) -> Any:
+            count[name] = count.get(name, 0) + 1
+            if name in missing:
+                raise OSError(38, os.strerror(38))
+            return real(*shortened(*args))
+
+        monkeypatch.setattr(os, name, call)
+
+    patch("read", lambda fd, size: (fd, min(size, FEW)))
+    patch("pread", lambda fd, size, offset: (fd, min(size, FEW), offset))
+    patch("write", lambda fd, data: (fd, data[:FEW]))
+    patch("pwrite", lambda fd, data, offset: (fd, data[:FEW], offset))
+    patch("preadv", lambda fd, buffers, offset: (fd, [memoryview(buffers[0])[:FEW]], offset))
+    patch(
+        "copy_file_range", lambda source, target, size, *offsets: (source, target, min(size, FEW), *offsets)
+    )
+    patch("sendfile", lambda target, source, offset, size: (target, source, offset, min(size, FEW)))
+    return count
+
+
+@pytest.mark.inside
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("missing", [(), ("copy_file_range",), ("copy_file_range", "sendfile")])
+def test_transfers_are_cut_short(
+    tmp_path: Path,
+    run_differ: RunDiffer,
+    monkeypatch: pytest.MonkeyPatch,
+    part: str,
+    missing: tuple[str, ...],
+) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+    make_trees(tmp_path)
+    make_image(tmp_path)
+    words, existing, image = calls.PARTS[part]
+    names = {name: str(tmp_path / name) for name in ("lower", "upper", "results")}
+    line = [word.format(place=tmp_path, **names) for word in words]
+    is_apply = part == "differ-apply"
+    if is_apply:
+        assert run_differ(tmp_path / "lower", tmp_path / "upper", tmp_path / "changes")[0] == 0
+    found = []
+    for cut in (False, True):
+        results = reset(tmp_path, existing, image)
+        with monkeypatch.context() as patched:
+            count = cut_short(patched, *missing) if cut else {}
+            status, _, err = run_differ(*line, apply=is_apply)
+        assert status == 0, err
+        found.append(state(results))
+    assert sum(count.values()) > 100
+    assert found[0] == found[1]
+
+
+# ---------------------------------------------------------------- an image that cannot be published
+
+
+@pytest.mark.inside
+@pytest.mark.parametrize("new", [False, True], ids=["layout", "empty directory"])
+@pytest.mark.parametrize("at", ["index.json", "oci-layout", "blob", "list"])
+def test_an_image_that_is_not_published_leaves_the_layout_as_it_was(
+    tmp_path: Path, run_differ: RunDiffer, monkeypatch: pytest.MonkeyPatch, new: bool, at: str
+) -> None:
+    make_trees(tmp_path)
+    make_image(tmp_path)
+    image = tmp_path / "image"
+    to = ["--append", f"oci:{image}:latest"]
+    if new:
+        image = tmp_path / "new"
+        image.mkdir()
+        to += ["--to", f"oci:{image}:latest"]
+    elif at == "oci-layout":
+        return  # which is there
+    before = state(image)
+    real = os.rename
+    moved: list[object] = []
+
+    def rename(source: bytes, target: bytes, **options: Any) -> None:
+        is_blob = source == target
+        moved.extend([target] if is_blob else [])
+        if target == at.encode() or (at == "blob" and is_blob and len(moved) == 2):
+            raise OSError(5, os.strerror(5))
+        real(source, target, **options)
+
+    def refuse(self: Store) -> dict[str, Any]:
+        raise OSError(5, os.strerror(5))
+
+    with monkeypatch.context() as patched:
+        if at == "list":
+            patched.setattr(Store, "_index", refuse)
+        else:
+            patched.setattr(os, "rename", rename)
+        result = run_differ(tmp_path / "lower", tmp_path / "upper", *to)
+    assert result == (2, "", f"differ: {image}: cannot be written: Input/output error\n")
+    assert state(image) == before
+    assert run_differ("-q", tmp_path / "lower", tmp_path / "upper", *to) == (0, "", "")
+    index = json.loads((image / "index.json").read_text())
+    digest = index["manifests"][0]["digest"].removeprefix("sha256:")
+    assert hashlib.sha256((image / "blobs/sha256" / digest).read_bytes()).hexdigest() == digest
+
+
+def test_a_signal_that_comes_after_the_end_is_not_told(tmp_path: Path) -> None:
+    """Whoever was told of it would take the result for none."""
+    make_trees(tmp_path)
+    code = (
+        "import atexit, os, sys; from differ.cli import main;"
+        "atexit.register(lambda: [os.kill(os.getpid(), number) for number in (1, 2, 15)]);"
+        "sys.exit(main())"
+    )
+    trees = [str(tmp_path / name) for name in ("lower", "upper", "out")]
+    done = subprocess.run(
+        [sys.executable, "-c", code, "-q", *trees], cwd=REPOSITORY, capture_output=True, timeout=60
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    assert (tmp_path / "out/changed").read_text() == "upper"
+
+
+@pytest.mark.inside
+def test_a_failure_that_has_no_name_is_about_the_result(
+    tmp_path: Path, run_differ: RunDiffer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_trees(tmp_path)
+
+    def refuse(fd: int) -> list[bytes]:
+        raise OSError(24, os.strerror(24))
+
+    monkeypatch.setattr(linux, "list_names", refuse)
+    layer = tmp_path / "layer.tar"
+    status, _, err = run_differ("--ignore", "no", tmp_path / "lower", tmp_path / "upper", "--layer", layer)
+    monkeypatch.undo()
+    assert (status, layer.exists()) == (2, False)
+    assert str(tmp_path) in err
