@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from differ import linux
-from differ.writers.image import Store
+from differ.writers.store import Store
 
 from .campaigns import calls, fill, kills, moving
 from .campaigns.material import make_image, make_trees, reset, state
