@@ -161,6 +161,7 @@ class Tarball:
                 for at, start, count in parts:
                     os.lseek(fd, at, os.SEEK_SET)
                     room = self._copy(fd, start, count, room)
+                os.lseek(fd, 0, os.SEEK_SET)
             except BaseException:
                 os.close(fd)
                 raise

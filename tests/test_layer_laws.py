@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given
 
 from .conftest import needs_program, needs_root
-from .expected import in_order, left_over
+from .expected import Rows, in_order, left_over
 from .generated import Pair, Step, make, pairs
 from .oci_layout import TAG, write_image
 from .profiles import judged_deeply, law, tell_seed
@@ -72,7 +72,7 @@ def check(place: Room, name: str, carried_by: str = "") -> None:
 
     ``carried_by``: as for :func:`.test_judges.umoci_carries`; nothing is lost if it is empty.
     """
-    paths = dict.fromkeys(names_of(place), {})
+    paths: Rows = {path: {} for path in names_of(place)}
     seen, wanted = (left_over(in_order(place.rows(tree)), paths, "oci") for tree in (name, "upper"))
     if carried_by:
         seen, wanted = ([umoci_carries(row, carried_by) for row in rows] for rows in (seen, wanted))
