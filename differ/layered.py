@@ -30,6 +30,10 @@ _LINKS = 40  # symbolic links in one path, as the kernel has it (path_resolution
 _HIDES = STYLES["oci"].hides
 
 
+class _NoDirectoryError(DifferError):
+    """A name below something that is no directory."""
+
+
 class Node:
     """An inode of an image; for its facts see :class:`.model.Stat`.
 
@@ -135,6 +139,10 @@ class Layers:
             # The whiteout of a long name is longer than any name.
             _check_length(name.removeprefix(PREFIX))
             self._place(directory, name, member, source, inode)
+        except _NoDirectoryError as error:
+            # umoci removes one by one what was below a directory that is a file now.
+            if not name.startswith(PREFIX):
+                raise source.refused(member.name, error.reason) from error
         except DifferError as error:
             raise source.refused(member.name, error.reason) from error
 
@@ -206,7 +214,7 @@ class Layers:
             elif S_ISDIR(node.st_mode):
                 path.append(node)
             else:
-                raise DifferError("stands below something that is no directory")
+                raise _NoDirectoryError("stands below something that is no directory")
         return path[-1]
 
     def _hide(self, directory: Node, hidden: bytes) -> None:

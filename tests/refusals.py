@@ -31,14 +31,14 @@ def hostile_place(tmp_path: Path) -> Path:
     return place
 
 
-def everything(place: Path) -> list[Row]:
+def everything(root: Path) -> list[Row]:
     """What is there, less the times of directories, in which something may have been for a while."""
-    return [row | {"mtime": None} if row["type"] == "dir" else row for row in read_tree(place.parent)]
+    return [row | {"mtime": None} if row["type"] == "dir" else row for row in read_tree(root)]
 
 
 def refused(run_differ: RunDiffer, place: Path, named: Path, *words: object, apply: bool = False) -> str:
     """The run fails with one line about a file, and nothing has changed; what it says of the file."""
-    before = everything(place)
+    before = everything(place.parent)
     status, out, err = run_differ(*words, place / "out", apply=apply)
     assert (status, out) == (2, ""), err
     command = "differ-apply" if apply else "differ"
@@ -47,7 +47,7 @@ def refused(run_differ: RunDiffer, place: Path, named: Path, *words: object, app
     assert err.startswith(f"{command}: "), err
     assert str(named) in err
     assert len(err) < 2000 + 5 * len(str(named))
-    assert everything(place) == before
+    assert everything(place.parent) == before
     return err.partition(": ")[2].partition(str(named))[2]
 
 
