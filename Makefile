@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 NAMES := apply rebase dockerfile frontend
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test test-quick test-programs test-image bin pyz image check fmt laws memory startup bench bench-quick plots bench-frontend clean
+.PHONY: help demo test test-quick test-programs test-image bin pyz image check fmt laws memory faults startup bench bench-quick plots bench-frontend clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -74,6 +74,10 @@ laws: packages-test $(VENV)/installed-test
 memory: $(VENV)/installed
 	$(BIN)/python bench/memory.py
 
+## make faults      every system call fails, signals, full disks, trees that change: as root, 15 minutes (FAULTS=OPTIONS)
+faults: packages-test $(VENV)/installed-test bin
+	$(BIN)/python -m tests.campaigns.faults $(FAULTS)
+
 ## make startup     CPU time of the static program's start against python3 -c pass
 startup: bin
 	$(PYTHON) bench/startup.py dist/bin/differ
@@ -117,7 +121,7 @@ packages:
 
 packages-test: packages
 	@docs/install-packages.sh acl attr btrfs-progs chromium debootstrap e2fsprogs fonts-dejavu-core gcc libc6-dev \
-	    libpython3-dev rsync tar umoci util-linux xfsprogs
+	    libpython3-dev rsync strace tar umoci util-linux xfsprogs
 
 packages-bin: packages
 	@docs/install-packages.sh gcc libc6-dev libpython3-dev zlib1g-dev python3-h2 python3-hpack python3-hyperframe
