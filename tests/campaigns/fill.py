@@ -147,7 +147,7 @@ def campaign(quick: bool = False) -> tuple[Found, list[str]]:
                     subprocess.run(["btrfs", "quota", "enable", mounted], check=True)
                     # Of a volume of its own: one that is used up does not let its own limit be changed.
                     mounted = whole / "volume"
-                    create = ["btrfs", "-q", "subvolume", "create", mounted]
+                    create: list[str | Path] = ["btrfs", "-q", "subvolume", "create", mounted]
                     subprocess.run(create, check=True, capture_output=True)
                 for left in _LEFT if fills and not quick else _LEFT[2:3]:
                     if "quota" in name:
