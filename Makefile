@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 NAMES := apply rebase dockerfile frontend
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test test-quick test-programs test-image bin pyz image check fmt laws memory scale fuzz startup bench bench-quick plots bench-frontend clean
+.PHONY: help demo test test-quick test-programs test-image bin pyz image check fmt laws memory scale fuzz faults startup bench bench-quick plots bench-frontend clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -86,6 +86,10 @@ scale: $(VENV)/installed
 fuzz: $(VENV)/installed-test
 	$(BIN)/pip install -q -e '.[fuzz]'
 	$(BIN)/python -m tests.fuzz $(FUZZ)
+
+## make faults      every system call fails, signals, full disks, trees that change: as root, 15 minutes (FAULTS=OPTIONS)
+faults: packages-test $(VENV)/installed-test bin
+	$(BIN)/python -m tests.campaigns.faults $(FAULTS)
 
 ## make startup     CPU time of the static program's start against python3 -c pass
 startup: bin

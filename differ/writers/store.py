@@ -142,6 +142,12 @@ class Store:
                 os.rename(self._staged or b"", self._name, src_dir_fd=self._parent, dst_dir_fd=self._parent)
                 self._staged = None
             self._made.clear()
+            if self._staged is not None:
+                try:
+                    os.rmdir(self._staged, dir_fd=self._beside)
+                    self._staged = None
+                except OSError:
+                    pass  # the image is there; discard() tries once more, and tells
         except OSError as error:
             raise self._failed(error) from error
 

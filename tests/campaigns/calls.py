@@ -61,6 +61,8 @@ a correct program can meet (rt_sigaction, munmap, geteuid, exit_group; brk answe
 cannot)."""
 
 TOLERATED: list[tuple[str, str, str]] = [
+    ("renameat", "EACCES", "a directory is moved once more, with the permission to write into it"),
+    ("unlinkat", ".*", "the empty directory beside an image that is published is removed once more"),
     # call, errnos, reason; the result must be right all the same, or the loss be warned of
     ("copy_file_range", "EXDEV|EINVAL|EOPNOTSUPP|ENOSYS", "the next way to copy is taken"),
     ("sendfile", "EXDEV|EINVAL|EOPNOTSUPP|ENOSYS", "the next way to copy is taken"),
@@ -91,7 +93,7 @@ PARTS: dict[str, tuple[list[str], bool, bool]] = {
     "differ-apply": (["{lower}", "{place}/changes", "{results}/out"], False, False),
     "--layer": (["{lower}", "{upper}", "--layer", "{results}/layer.tar"], False, False),
     "--append": (["{lower}", "{upper}", "--append", "oci:{results}/image:latest"], False, True),
-    "processes": (["--verify", "{lower}", "{upper}", "{results}/out"], False, False),
+    "processes": (["--progress", "none", "--verify", "{lower}", "{upper}", "{results}/out"], False, False),
 }
 MANY = 2500  # files, for which work is shared among processes
 Case = tuple[str, str, str, int]
@@ -186,6 +188,9 @@ class Bench:
             if not tolerated(name, errno):
                 return "success", f"not in the table of what is tolerated: {_injected(log)}"
             return "tolerated", ""
+        if status == 1 and "--verify" in self.words and WARNED.fullmatch(name) and tolerated(name, errno):
+            said = "not proved: " in err and " not carried (" in err
+            return "tolerated", "" if said else f"a proof that fails without its reason: {err}"
         wrong = []
         if "cannot be removed" in err:  # the cleaning itself was made to fail, and says so
             now = [row for row in now if not row["path"].startswith((".differ-", "image/.differ-"))]
@@ -264,6 +269,7 @@ def campaign(
             random.Random(seed).shuffle(drawn)
             limit = most if most is not None else 400 if part == "processes" else None
             cases += drawn[:limit]
+    random.Random(seed).shuffle(cases)  # so that what there is no time for is not one part
     end = time.monotonic() + seconds
     work = [(case, static, end) for case in cases]
     results: multiprocessing.Queue[object] = multiprocessing.Queue()

@@ -32,9 +32,9 @@ def main() -> int:
     wrong: list[str] = []
     if "calls" in parts:
         most = 20 if options.quick else None
-        found = calls.campaign(list(calls.PARTS), static, 0.55 * seconds, most)
+        found = calls.campaign(list(calls.PARTS), static, 0.5 * seconds, most)
         print("### Every system call fails once\n")
-        print(f"{len(found)} runs.\n\n{calls.totals(found)}\n\n{calls.table(found)}\n\n{calls.reasons()}\n")
+        print(f"{len(found)} cases.\n\n{calls.totals(found)}\n\n{calls.table(found)}\n\n{calls.reasons()}\n")
         wrong += [f"{case}: {why}" for case, _, why in found if why]
     if "kills" in parts:
         ended, why = kills.campaign(2 if options.quick else 50, static, 0.3 * seconds)

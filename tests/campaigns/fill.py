@@ -46,19 +46,21 @@ def _missing(name: str) -> str:
 
 def _fill(where: Path, left: int) -> None:
     """Leave about so many KiB free."""
+    subprocess.run(["sync", "-f", where], check=True)  # what was removed is free only then, on some
     size = 1 << 22
-    with open(where / "filler", "wb") as file:
+    fd = os.open(where / "filler", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    try:
         while size >= 4096:
             facts = os.statvfs(where)
-            free = facts.f_bavail * facts.f_frsize - left * 1024
             try:
-                if free < size:
+                if facts.f_bavail * facts.f_frsize - left * 1024 < size:
                     raise OSError
-                file.write(os.urandom(size))
-                file.flush()
-                os.fsync(file.fileno())
+                os.write(fd, os.urandom(size))
+                os.fsync(fd)
             except OSError:
                 size //= 4
+    finally:
+        os.close(fd)
 
 
 def _limit(where: Path, left: int) -> None:
@@ -67,8 +69,10 @@ def _limit(where: Path, left: int) -> None:
     shown = subprocess.run(
         ["btrfs", "qgroup", "show", "--raw", where], check=True, capture_output=True, text=True
     ).stdout
-    used = int(shown.splitlines()[-1].split()[1])
-    subprocess.run(["btrfs", "qgroup", "limit", str(used + left * 1024), "0/5", where], check=True)
+    group, used, *_ = shown.splitlines()[-1].split()
+    subprocess.run(
+        ["btrfs", "qgroup", "limit", str(int(used) + left * 1024), group, where.parent], check=True
+    )
 
 
 def _names(where: Path) -> list[str]:
@@ -137,9 +141,14 @@ def campaign(quick: bool = False) -> tuple[Found, list[str]]:
             where = Path(tempfile.mkdtemp(prefix="differ-disk-", dir=place))
             can_fail = kind != "ramfs" and "nodev" not in name
             fills = can_fail and "inodes" not in name and "read-only" not in name
-            with disk(where, kind, *options) as mounted:
+            with disk(where, kind, *options) as whole:
+                mounted = whole
                 if "quota" in name:
                     subprocess.run(["btrfs", "quota", "enable", mounted], check=True)
+                    # Of a volume of its own: one that is used up does not let its own limit be changed.
+                    mounted = whole / "volume"
+                    create: list[str | Path] = ["btrfs", "-q", "subvolume", "create", mounted]
+                    subprocess.run(create, check=True, capture_output=True)
                 for left in _LEFT if fills and not quick else _LEFT[2:3]:
                     if "quota" in name:
                         _limit(mounted, left)
