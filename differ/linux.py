@@ -101,10 +101,18 @@ def nameless_file(directory: bytes) -> int:
 
 
 def lock(fd: int) -> None:
-    """Wait until no other process that asks has the directory ``fd`` to itself; given back when it is closed."""
+    """Wait until no other process that asks has the directory ``fd`` to itself; given back when it is closed.
+
+    Where a file system has no such locks nobody waits.
+    """
     from fcntl import LOCK_EX, flock
 
-    flock(fd, LOCK_EX)
+    try:
+        flock(fd, LOCK_EX)
+    except OSError as error:
+        # NFS locks nothing that is not open for writing: flock(2), "NFS details"
+        if error.errno not in (errno.EBADF, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS):
+            raise
 
 
 def list_names(fd: int) -> list[bytes]:

@@ -50,9 +50,7 @@ class Store:
             try:
                 self._fd = linux.open_root(self.path)
                 check_outside(self._fd, self.path, inputs)
-                # Another differ may be making the layout.
-                if any(not name.startswith(_STAGED) for name in linux.list_names(self._fd)):
-                    Layout(self.path, os.dup(self._fd)).close()
+                self._check()
             except FileNotFoundError:
                 if self._name in (b"", b".", b".."):
                     raise
@@ -69,6 +67,17 @@ class Store:
         except OSError as error:
             raise self._failed(error) from error
         return [self._stage]
+
+    def _check(self) -> None:
+        """Raise :class:`DifferError` if the directory is neither empty nor a layout."""
+        fd = linux.open_directory(b".", self._fd)
+        try:
+            # Another differ may be making it a layout; the lock goes with the descriptor.
+            linux.lock(fd)
+            if any(not name.startswith(_STAGED) for name in linux.list_names(fd)):
+                Layout(self.path, os.dup(fd)).close()
+        finally:
+            os.close(fd)
 
     def _failed(self, error: OSError) -> DifferError:
         return DifferError(f"cannot be written: {os_reason(error)}", self.path)
@@ -126,9 +135,8 @@ class Store:
             others = [one for one in index["manifests"] if ref_name(one) != tag]
             index["manifests"] = [*others, {**descriptor, "annotations": {REF_NAME: tag}}]
             # All that needs room on the disk comes before all that is seen.
-            documents = {INDEX: json.dumps(index, separators=(",", ":")).encode()}
-            if self._is_new():
-                documents = {VERSION_FILE: _LAYOUT, **documents}
+            documents = {VERSION_FILE: _LAYOUT} if self._is_new() else {}
+            documents[INDEX] = json.dumps(index, separators=(",", ":")).encode()
             for name, content in documents.items():
                 with StagedBlob(self.path, self._stage, name) as file:
                     file.put(content)

@@ -74,6 +74,7 @@ TOLERATED: list[tuple[str, str, str]] = [
     ("mmap|mremap", "ENOMEM", "the allocator asks in another way"),
     ("write", "EIO|ENOSPC|EDQUOT", "stderr takes nothing: results are there, nobody can be told"),
     ("clone|fork|vfork|pipe2", "EAGAIN|ENOMEM|EMFILE|ENFILE", "the work is done by this process"),
+    ("flock", "ENOLCK", "the file system has no locks, and nobody waits"),
     ("openat", ".*", "/proc and /sys only tell of a faster way, and the place to come back to"),
     (
         "getdents64|llistxattr|flistxattr|lgetxattr|pread64|preadv",
