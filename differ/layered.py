@@ -276,6 +276,10 @@ class LayeredTree:
         """The facts of ``name`` in the current directory."""
         return self._path[-1].children[name]
 
+    def find(self, name: bytes) -> Stat | None:
+        """The facts of ``name`` in the current directory; None if there is no such name."""
+        return self._path[-1].children.get(name)
+
     def enter(self, name: bytes, seen: Stat | None = None) -> None:
         """Step into the directory ``name``."""
         self._path.append(self._path[-1].children[name])

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from .layout import Image, Json
-    from .model import Tree
     from .options import Options
     from .session import Console, Input, Session
 
@@ -134,7 +133,7 @@ def _only_above(change: Change) -> bool:
     )
 
 
-def _fitted(directory: Change, new_base: Tree) -> Change:
+def _fitted(directory: Change, new_base: Input) -> Change:
     """A directory of the image that it has not changed, as the new base has it."""
     there = _find(new_base, directory.path)
     if there is None or not S_ISDIR(there.stat.st_mode):
@@ -142,17 +141,18 @@ def _fitted(directory: Change, new_base: Tree) -> Change:
     return Change(directory.kind, directory.path, directory.lower, there)
 
 
-def _find(tree: Tree, path: bytes) -> Entry | None:
+def _find(tree: Input, path: bytes) -> Entry | None:
     """The entry with this path, if there is one; symbolic links are not followed."""
     *parents, name = path.split(b"/")
     tree.seek([])
     for parent in parents:
-        if parent not in tree.names() or not S_ISDIR(tree.stat(parent).st_mode):
+        facts = tree.find(parent)
+        if facts is None or not S_ISDIR(facts.st_mode):
             return None
-        tree.enter(parent)
-    if name not in tree.names():
+        tree.enter(parent, facts)
+    facts = tree.find(name)
+    if facts is None:
         return None
-    facts = tree.stat(name)
     target = tree.target(name) if S_ISLNK(facts.st_mode) else None
     return Entry(facts, tree.xattrs(name, facts), target)
 

@@ -301,6 +301,10 @@ class EmptyTree:
         """None."""
         return []
 
+    def find(self, name: bytes) -> Stat | None:
+        """None: there is no such name."""
+        return None
+
     def stat(self, name: bytes) -> Stat:
         """Nothing can be asked of a name that is not there; nor can the methods below."""
         raise LookupError(name)
