@@ -45,9 +45,14 @@ def layered(pair: Pair, base: Path) -> Iterator[Room]:
                     path = os.path.join(directory, name)
                     ns = os.lstat(path).st_mtime_ns // 10**9 * 10**9
                     os.utime(path, ns=(ns, ns), follow_symlinks=False)
-        status, _, err = place.differ("--strict", "--layer", str(layer_of(place)), "--layer-xattrs=all")
-        assert (status, "warning" in err) == (0, False), err
+        write_layer(layer_of(place), place.path / "lower", place.path / "upper")
         yield place
+
+
+def write_layer(layer: Path, lower: object, upper: object) -> None:
+    words = ["--strict", "--layer-xattrs=all", "--layer", layer, lower, upper]
+    status, _, err = command("differ", *words)
+    assert (status, "warning" in err) == (0, False), err
 
 
 def without_sockets(pair: Pair) -> Pair:
@@ -87,8 +92,10 @@ def test_differ_applies_and_reads_a_layer(base: Path, pair: Pair) -> None:
         status, _, err = command("differ-apply", path / "lower", f"tar:{layer_of(place)}", path / "applied")
         assert (status, "warning" in err) == (0, False), err
         check(place, "applied")
-        words = ["--layer", path / "lower.tar", "--layer-xattrs=all", "scratch", path / "lower"]
-        assert command("differ", *words)[0] == 0
+        for tree in ("lower", "upper"):
+            write_layer(path / f"{tree}.tar", "scratch", path / tree)
+        write_layer(path / "again.tar", f"tar:{path}/lower.tar", f"tar:{path}/upper.tar")
+        assert (path / "again.tar").read_bytes() == layer_of(place).read_bytes()
         for lower, upper in (
             (f"tar:{path}/lower.tar:{layer_of(place)}", path / "upper"),
             (path / "lower", f"tar:{path}/lower.tar"),
