@@ -3,6 +3,9 @@ releases of a package from PyPI.  Every style is proved by ``--verify`` and by t
 
 from __future__ import annotations
 
+import gzip
+import hashlib
+import json
 import os
 import shutil
 import sys
@@ -10,13 +13,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import zstandard
 
 from differ.cli import main, main_rebase
 
 from .conftest import needs_program, needs_root
 from .debian import change_debian, make_debian, run
+from .expected import Rows, in_order, left_over
 from .image.saved import CAPABILITY, carried, unlike
-from .room import Room
+from .room import Room, command
 from .test_judges import (
     apply,
     compare_with_overlayfs,
@@ -24,7 +29,8 @@ from .test_judges import (
     compare_with_tar,
     compare_with_umoci,
 )
-from .trees import CAP_NET_BIND, A, Builder, read_tree
+from .test_layer_laws import apply_with_tar, names_of
+from .trees import CAP_NET_BIND, A, Builder, Row, read_tree
 
 pytestmark = pytest.mark.real
 
@@ -84,6 +90,55 @@ def apply_checked(room: Room) -> None:
             os.utime(room.path / "applied" / path, ns=(ns, ns))
     shutil.copystat(room.path / "upper", room.path / "applied")
     compare_with_tar(room)
+
+
+def packed(room: Room, compression: str) -> tuple[bytes, str]:
+    """A layer of the pair, unpacked again, and its digest."""
+    layer, metadata = room.path / "packed", room.path / "packed.json"
+    words = [
+        "-q",
+        "--layer-xattrs=all",
+        "--compression",
+        compression,
+        "--layer",
+        layer,
+        "--metadata-file",
+        metadata,
+    ]
+    status, _, err = command("differ", *words, room.path / "lower", room.path / "upper")
+    assert (status, err) == (0, "")
+    stored, described = layer.read_bytes(), json.loads(metadata.read_text())
+    assert described["digest"] == f"sha256:{hashlib.sha256(stored).hexdigest()}"
+    data = gzip.decompress(stored) if compression == "gzip" else stored
+    if compression == "zstd":
+        data = zstandard.ZstdDecompressor().stream_reader(stored).read()
+    assert described["diffID"] == f"sha256:{hashlib.sha256(data).hexdigest()}"
+    for path in (layer, metadata):
+        path.unlink()
+    return data, described["digest"]
+
+
+@needs_root
+@needs_program("debootstrap")
+def test_layers_of_a_debian_root(debian: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    tar, _ = packed(debian, "none")
+    assert all(packed(debian, how)[0] == tar for how in ("gzip", "zstd"))
+    (debian.path / "layer.tar").write_bytes(tar)
+    apply_with_tar(debian)
+    paths: Rows = {path: {} for path in names_of(debian)}
+    seen, wanted = (left_over(in_order(debian.rows(tree)), paths, "oci") for tree in ("extracted", "upper"))
+    assert len(paths) > 1000
+    assert [in_seconds(row) for row in seen] == [in_seconds(row) for row in wanted]
+    for name in ("extracted", "layer.tar"):
+        run("rm", "-rf", debian.path / name)
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+    for how in ("gzip", "zstd"):
+        assert packed(debian, how)[1] == packed(debian, how)[1]
+
+
+def in_seconds(row: Row) -> Row:
+    """A row with the time that a layer has."""
+    return {**row, "mtime": row.get("mtime", [None])[0]}
 
 
 @pytest.fixture(scope="module")
