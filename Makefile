@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 NAMES := apply rebase dockerfile frontend
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test test-quick test-programs test-image bin pyz image check fmt laws memory scale fuzz faults startup bench bench-quick plots bench-frontend clean
+.PHONY: help demo test test-quick test-programs test-pyz test-static test-image bin pyz image check fmt laws memory scale fuzz faults startup bench bench-quick plots bench-frontend clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -26,12 +26,14 @@ endif
 test-quick: $(VENV)/installed-test
 	$(BIN)/pytest -m "not real and not image"
 
-# Side by side: each waits for the processes that it starts more than it works.
+# Side by side: each waits for the processes that it starts more than it works.  (A shell would have what it starts
+# with & ignore SIGINT.)
 ## make test-programs  the command line's tests on the .pyz and on the static program
 test-programs: $(VENV)/installed-test pyz bin
-	DIFFER_PROGRAMS=build/pyz/bin $(BIN)/pytest -p no:cacheprovider -m "cli and not inside" >build/pyz/log 2>&1 & \
-	pyz=$$!; DIFFER_PROGRAMS=dist/bin $(BIN)/pytest -m "cli and not inside"; static=$$?; \
-	wait $$pyz; pyz=$$?; cat build/pyz/log; test $$pyz = 0 && test $$static = 0
+	@$(MAKE) --no-print-directory -j2 -Otarget test-pyz test-static
+
+test-pyz test-static:
+	DIFFER_PROGRAMS=$(if $(filter test-pyz,$@),build/pyz/bin,dist/bin) $(BIN)/pytest -p no:cacheprovider -m "cli and not inside"
 
 ## make test-image  the image on Docker 20.10, Docker 26.1 and buildah (as root; Debian only)
 test-image: packages-test packages-bin $(VENV)/installed-test
