@@ -74,7 +74,7 @@ image:
 
 ## make laws        5,000 examples for each law and style
 laws: packages-test $(VENV)/installed-test
-	DIFFER_LAWS=deep $(BIN)/pytest tests/test_laws.py
+	DIFFER_LAWS=deep $(BIN)/pytest tests/test_laws.py tests/test_layer_laws.py
 
 ## make memory      peak memory against the number of files
 memory: $(VENV)/installed
