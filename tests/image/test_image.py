@@ -24,7 +24,7 @@ from .saved import layers, put_together
 pytestmark = [pytest.mark.image, needs_root]
 
 LARGEST = 3_500_000  # bytes of the compressed layer
-MOST_FILES = 20
+MOST_FILES = 21
 NAMES = ("differ", "differ-apply", "differ-dockerfile", "differ-frontend", "differ-rebase")
 
 
