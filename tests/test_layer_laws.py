@@ -149,6 +149,8 @@ def apply_with_tar(place: Room) -> None:
             # GNU tar leaves the attributes of a directory that is there.
             for attribute in os.listxattr(there):
                 os.removexattr(there, attribute)
+            # What it makes in one with setgid inherits that, and it does not look.
+            os.chmod(there, 0o700)
         else:
             remove(there)
     words = ["--xattrs", "--xattrs-include=*", "--exclude=.wh.*", "--numeric-owner", "--same-owner", "-p"]
