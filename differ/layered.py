@@ -19,7 +19,7 @@ from .whiteout import OPAQUE_NAME, PREFIX, STYLES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from .model import Stat
     from .tarball import Member, Tarball
@@ -320,14 +320,3 @@ class LayeredTree:
 
     def close(self) -> None:
         """Nothing is open here: the tarballs belong to who opened them."""
-
-
-def entries(root: Node) -> Iterator[tuple[list[bytes], Node]]:
-    """Everything below a root, directories before what they hold."""
-    pending: list[tuple[list[bytes], Node]] = [([], root)]
-    while pending:
-        above, directory = pending.pop()
-        for name, node in sorted(directory.children.items(), reverse=True):
-            yield [*above, name], node
-            if S_ISDIR(node.st_mode):
-                pending.append(([*above, name], node))

@@ -76,9 +76,21 @@ def close_all(*fds: int) -> None:
                 pass  # it is closed all the same: close(2), "Dealing with error returns"
 
 
-def create_file(name: bytes, dir_fd: int) -> int:
-    """A descriptor to write the new file ``name`` in ``dir_fd``; nobody else may open it yet (0600)."""
-    return os.open(name, _NEW_FILE, 0o600, dir_fd=dir_fd)
+def create_file(name: bytes, dir_fd: int, mode: int = 0o600) -> int:
+    """A descriptor to write the new file ``name`` in ``dir_fd``.
+
+    ``mode``: less the umask; as it is nobody else may open the file yet.
+    """
+    return os.open(name, _NEW_FILE, mode, dir_fd=dir_fd)
+
+
+STAGED = b".differ-"
+"""How the name of a result begins that has not its own yet."""
+
+
+def staged_name() -> bytes:
+    """What a result is called until it has its own name; nobody can foresee it."""
+    return STAGED + os.urandom(8).hex().encode()
 
 
 def memory_file() -> int:
@@ -94,7 +106,7 @@ def nameless_file(directory: bytes) -> int:
         # overlayfs before Linux 6.1, NFS: open(2), O_TMPFILE
         if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.ENOSYS):
             raise
-    name = directory + b"/.differ-" + os.urandom(8).hex().encode()
+    name = directory + b"/" + staged_name()
     fd = os.open(name, (_NEW_FILE & ~os.O_WRONLY) | os.O_RDWR, 0o600)
     os.unlink(name)
     return fd

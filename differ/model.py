@@ -128,6 +128,10 @@ class ChangeKind:
     another name of an inode that is written."""
 
 
+KINDS = (ChangeKind.ADDED, ChangeKind.MODIFIED, ChangeKind.REMOVED)
+"""What counts as a change."""
+
+
 class Field:
     """The facts that can differ between two entries, cheapest first: the order they are asked in."""
 

@@ -7,6 +7,7 @@ from stat import S_ISREG
 
 from .content import new_sha256, sha256
 from .model import DifferError, os_reason, printable
+from .scan import EmptyTree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,7 +50,9 @@ def page_of(session: Session, lower: Tree, digests: Digests | None) -> HtmlRepor
         return digest.digest()
 
     options = session.options
-    return HtmlReport(session.report.put, options.lower, options.upper, Held(lower), raw_sha256, digests)
+    return HtmlReport(
+        session.report.put, options.lower, options.upper, Held(lower, EmptyTree()), raw_sha256, digests
+    )
 
 
 def directory_writer(session: Session, source: Tree, inputs: Inputs, style: Style) -> DirectoryWriter:

@@ -8,11 +8,10 @@ from stat import S_ISDIR, S_ISLNK
 from .compare import PROFILES
 from .content import Comparer
 from .layout import Reference
-from .model import Change, ChangeKind, DifferError, Entry, printable, size
+from .model import KINDS, Change, ChangeKind, DifferError, Entry, printable, size
 from .plan import Plan
-from .run import DIFFERS, DONE, end, run_session
-from .search import search
-from .threeway import Bases, above
+from .run import DIFFERS, DONE, end, inputs_of, run_session
+from .threeway import Bases, above, is_written
 from .whiteout import STYLES
 
 TYPE_CHECKING = False
@@ -57,13 +56,12 @@ def _rebase(session: Session, options: Options) -> int:
         printable(one) for one in (b"differ-rebase", options.lower, options.upper, options.new_base)
     )
     target = AppendedImage(new_base, Store(to.directory), to.tag, said, latest(), _configuration(image))
-    inputs = [(tree.root_fd, tree.path()) for tree in sides if hasattr(tree, "root_fd")]
-    layer = layer_of(session, session.reader(upper), inputs, style, target)
+    layer = layer_of(session, session.reader(upper), inputs_of(*sides), style, target)
     # Only now, because reading attributes leads to other places, and paths are those of the place we came from.
     changes = [*_changes(session, lower, upper)]
     bases = Bases([*_changes(session, lower, newer)], _changes(session, newer, upper), changes)
     places = [session.reader(tree) for tree in sides]
-    counts = dict.fromkeys((ChangeKind.ADDED, ChangeKind.MODIFIED, ChangeKind.REMOVED), 0)
+    counts = dict.fromkeys(KINDS, 0)
     conflicts = 0
     unwritten: dict[bytes, Change] = {}  # directories that are written if something below them is
     for change in changes:
@@ -76,7 +74,7 @@ def _rebase(session: Session, options: Options) -> int:
                     session.result(line)
         if change.kind == ChangeKind.REMOVED and _find(places[-1], change.path) is None:
             continue
-        if _only_above(change):
+        if not is_written(change):
             unwritten[change.path] = change
             continue
         for path in reversed([*above(change.path)]):
@@ -105,32 +103,18 @@ def _rebase(session: Session, options: Options) -> int:
 
 def _changes(session: Session, lower: Input, upper: Input) -> Iterator[Change]:
     """The difference of two trees, which are left where they stand."""
-    style, profile = STYLES["oci"], PROFILES["exact"]
-    left, right = session.reader(lower), session.reader(upper)
-    tally = session.tally
-    searched = search(
-        left, right, profile, groups=True, mountinfo=b"", tally=tally, jobs=session.options.jobs
-    )
+    # One of the two is an image, so there is nothing to search on a disk.
     plan = Plan(
-        searched.lower,
-        searched.upper,
-        Comparer(tally).same,
-        profile,
-        style,
-        tally,
+        session.reader(lower),
+        session.reader(upper),
+        Comparer(session.tally).same,
+        PROFILES["exact"],
+        STYLES["oci"],
+        session.tally,
         allow_forbidden=True,
         all_fields=True,
     )
     return plan.changes()
-
-
-def _only_above(change: Change) -> bool:
-    """Whether a change is a directory that only stands above one."""
-    return (
-        change.kind == ChangeKind.UNMODIFIED
-        and change.upper is not None
-        and S_ISDIR(change.upper.stat.st_mode)
-    )
 
 
 def _fitted(directory: Change, new_base: Input) -> Change:

@@ -10,7 +10,7 @@ import os
 
 from .compare import PROFILES
 from .content import Comparer
-from .model import ChangeKind, DifferError, Tally, printable, size
+from .model import KINDS, DifferError, Tally, printable, size
 from .plan import Plan
 from .scan import DiskTree, EmptyTree
 from .search import overlay_mounts, search
@@ -85,7 +85,7 @@ def _diff(session: Session, options: Options) -> int:
     profile = PROFILES[options.compare]
     tally = session.tally
     lower, upper = session.lower(), session.tree(options.upper)
-    inputs = _inputs(lower, upper)
+    inputs = inputs_of(lower, upper)
     seen = _seen(options.ignore)
     listing = options.lists
     coloured = (listing or options.stat) and session.console.colour(options.color)
@@ -131,7 +131,7 @@ def _diff(session: Session, options: Options) -> int:
         else None
     )
     writers = [one for one in (writer, layer) if one is not None]
-    counts = dict.fromkeys((ChangeKind.ADDED, ChangeKind.MODIFIED, ChangeKind.REMOVED), 0)
+    counts = dict.fromkeys(KINDS, 0)
     for change in plan.changes():
         if change.kind in counts:
             counts[change.kind] += 1
@@ -183,7 +183,8 @@ def _seen(ignored: list[str]) -> Callable[[Tree, Tree], tuple[Tree, Tree]]:
     return lambda left, right: IgnoringTree.pair(left, right, patterns)
 
 
-def _inputs(*trees: Tree) -> list[tuple[int, bytes]]:
+def inputs_of(*trees: Tree) -> list[tuple[int, bytes]]:
+    """The directories that nothing may be written into, as descriptors, and what to call them."""
     return [(tree.root_fd, tree.path()) for tree in trees if isinstance(tree, DiskTree)]
 
 
@@ -280,7 +281,7 @@ def _apply(session: Session, options: Options) -> int:
     changes = session.tree(options.upper, raw=True)
     if style.name != "oci" and not isinstance(changes, DiskTree):
         raise DifferError(f"is a layer, which has no whiteouts of the style {style.name}", options.upper)
-    inputs = _inputs(lower, changes)
+    inputs = inputs_of(lower, changes)
     merged = MergedTree(lower, changes, style)
     source = MergedTree(session.reader(lower), changes.again(), style)
     session.trees.append(source)

@@ -35,7 +35,7 @@ class Bases:
     """
 
     def __init__(self, changes: list[Change], apart: Iterable[Change], image: list[Change]) -> None:
-        self._apart = {change.path for change in apart if _is_written(change)}
+        self._apart = {change.path for change in apart if is_written(change)}
         self._touched = _touched(image)
         self._changed: set[bytes] = set()
         self._gone: set[bytes] = set()
@@ -62,7 +62,7 @@ class Bases:
 
         ``change``: one that does not stay.
         """
-        if not _is_written(change):
+        if not is_written(change):
             return False
         path = change.path
         if path in self._changed and path in self._apart:
@@ -99,7 +99,7 @@ def _is_whole(group: list[Change]) -> bool:
     return len(inodes) == 2  # one on each side
 
 
-def _is_written(change: Change) -> bool:
+def is_written(change: Change) -> bool:
     """Whether a change is more than a directory that stands above one."""
     return (
         change.kind != ChangeKind.UNMODIFIED or change.upper is None or not S_ISDIR(change.upper.stat.st_mode)

@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from differ.model import Change, ChangeKind, Entry, Field, printable
+from differ.scan import EmptyTree
 from differ.writers.html import Held, HtmlReport
 from differ.writers.report import json_line
 
@@ -104,7 +105,7 @@ def page_of(
 ) -> bytes:
     parts: list[bytes] = []
     tree = MemoryTree({} if lower is None else lower.children)
-    report = HtmlReport(parts.append, *names, Held(tree), sha256)
+    report = HtmlReport(parts.append, *names, Held(tree, EmptyTree()), sha256)
     for change in changes:
         report.add(change)
     report.finish()
@@ -186,7 +187,7 @@ def test_the_policy_lets_one_script_run_and_nothing_be_fetched() -> None:
 
 def test_every_line_is_written_as_it_comes() -> None:
     def peak(count: int) -> int:
-        report = HtmlReport(lambda data: None, b"a", b"b", Held(MemoryTree({})), sha256)
+        report = HtmlReport(lambda data: None, b"a", b"b", Held(MemoryTree({}), EmptyTree()), sha256)
         one = added(b"name")
         tracemalloc.start()
         try:

@@ -16,10 +16,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from differ.model import ChangeKind, printable, size
+from differ.model import KINDS, ChangeKind, printable, size
 from differ.writers.listing import painted
 from differ.writers.table import _width, cut, table
-from differ.writers.totals import KINDS, Sum, Totals
+from differ.writers.totals import Sum, Totals
 
 from .conftest import RunDiffer, needs_root
 from .generated import Pair, make, pairs

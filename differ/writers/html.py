@@ -12,9 +12,10 @@ from __future__ import annotations
 from stat import S_ISDIR, S_ISREG
 
 from .. import __version__
-from ..model import ChangeKind, DifferError, printable
+from ..model import KINDS, ChangeKind, DifferError, printable
+from ..walk import walk
 from .page import HEADER, START, STYLE, TOOLS, TOTAL
-from .report import SCHEMA, json_line
+from .report import SCHEMA, base64, json_line
 from .script import SCRIPT
 from .treemap import TREEMAP
 
@@ -48,13 +49,12 @@ class HtmlReport:
         self._write = write
         self._held = held
         self._digests = digests
-        self._kinds = (ChangeKind.ADDED, ChangeKind.MODIFIED, ChangeKind.REMOVED)
-        self._counts = dict.fromkeys(self._kinds, 0)
-        self._bytes = dict.fromkeys(self._kinds, 0)
+        self._counts = dict.fromkeys(KINDS, 0)
+        self._bytes = dict.fromkeys(KINDS, 0)
         self._between = "\n"
         self._script = f'"use strict";{TREEMAP}{SCRIPT}'
         names = {"lower": _escaped(printable(lower)), "upper": _escaped(printable(upper))}
-        sums = {"script": _base64(sha256(self._script.encode())), "style": _base64(sha256(STYLE.encode()))}
+        sums = {"script": base64(sha256(self._script.encode())), "style": base64(sha256(STYLE.encode()))}
         self._put(START.format(version=__version__, **names, **sums))
         self._put(f"<style>{STYLE}</style>\n")
         self._put(HEADER.format(**names))
@@ -87,7 +87,7 @@ class HtmlReport:
         """Write what stands after the changes; nothing may come after."""
         self._put("\n]</script>\n<main>\n")
         self._put('<dl class="totals">\n')
-        for index, (letter, kind) in enumerate(zip("AMD", self._kinds)):
+        for index, (letter, kind) in enumerate(zip("AMD", KINDS)):
             size = self._bytes[kind]
             self._put(
                 TOTAL.format(
@@ -110,11 +110,12 @@ class HtmlReport:
 class Held:
     """What removed names led to, which a changeset does not say: it has the topmost of them only.
 
-    ``tree``: LOWER, to be read at any place.
+    ``tree``: LOWER, to be read at any place.  ``nothing``: an empty tree.
     """
 
-    def __init__(self, tree: Tree) -> None:
+    def __init__(self, tree: Tree, nothing: Tree) -> None:
         self._tree = tree
+        self._nothing = nothing
         self._linked: set[tuple[int, int]] = set()
 
     def of(self, change: Change) -> tuple[int | None, int] | None:
@@ -150,24 +151,12 @@ class Held:
         return False
 
     def _below(self, path: bytes) -> tuple[int, int]:
-        tree = self._tree
-        tree.seek(path.split(b"/"))
+        self._tree.seek(path.split(b"/"))
         names = size = 0
-        stack = [iter(tree.names())]
-        while stack:
-            for name in stack[-1]:
-                facts = tree.stat(name)
-                names += 1
-                if S_ISREG(facts.st_mode) and not self._again(facts):
-                    size += facts.st_size
-                if S_ISDIR(facts.st_mode):
-                    tree.enter(name, facts)
-                    stack.append(iter(tree.names()))
-                    break
-            else:
-                stack.pop()
-                if stack:
-                    tree.leave()
+        for _, _, facts, _, _ in walk(self._tree, self._nothing, below_removed=True):
+            names += 1
+            if facts is not None and S_ISREG(facts.st_mode) and not self._again(facts):
+                size += facts.st_size
         return names, size
 
 
@@ -178,9 +167,3 @@ def _size(entry: Entry | None) -> int:
 def _escaped(text: str) -> str:
     """Text for an element or an attribute of the page."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace('"', "&quot;")
-
-
-def _base64(value: bytes) -> str:
-    from binascii import b2a_base64
-
-    return b2a_base64(value, newline=False).decode("ascii")

@@ -100,7 +100,7 @@ class Output:
 
     def _stage(self) -> None:
         """Make a directory beside the one that is wanted, as mkdir(1) would make that one."""
-        self._staged = _staged_name()
+        self._staged = linux.staged_name()
         try:
             os.mkdir(self._staged, 0o777, dir_fd=self._parent)
         except OSError:
@@ -127,7 +127,7 @@ class Output:
     def _owner_given(self) -> int:
         """The owner that the file system gives to what we make, where that is not always us (a user
         namespace, vfat, NFS)."""
-        probe = _staged_name()
+        probe = linux.staged_name()
         os.close(linux.create_file(probe, self.fd))
         owner = os.stat(probe, dir_fd=self.fd, follow_symlinks=False).st_uid
         os.unlink(probe, dir_fd=self.fd)
@@ -234,9 +234,8 @@ class OutputFile:
                 regular = True
             if regular:
                 check_outside(self._parent, self.path, inputs)
-                self._staged = _staged_name()
-                flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-                self._fd = os.open(self._staged, flags, 0o666, dir_fd=self._parent)
+                self._staged = linux.staged_name()
+                self._fd = linux.create_file(self._staged, self._parent, 0o666)
             else:
                 self._check_target(inputs)
                 if _is_stdout(self._name, self._parent):
@@ -333,11 +332,6 @@ class OutputFile:
         finally:
             linux.close_all(self._fd, self._parent)
             self._fd = self._parent = -1
-
-
-def _staged_name() -> bytes:
-    """What a result is called until it has its own name."""
-    return b".differ-" + os.urandom(8).hex().encode()
 
 
 def _place(directory: int, name: bytes) -> Place:

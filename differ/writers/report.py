@@ -58,7 +58,7 @@ def _values(field: str, change: Change) -> list[object]:
         lower, upper = change.lower.xattrs, change.upper.xattrs
         differ = sorted(name for name in {*lower, *upper} if lower.get(name) != upper.get(name))
         # Bytes of a name that are no text are lone surrogates, which JSON escapes without loss.
-        return [{name: _base64(side[name]) for name in differ if name in side} for side in (lower, upper)]
+        return [{name: base64(side[name]) for name in differ if name in side} for side in (lower, upper)]
     if field == Field.TARGET:
         return [
             None if entry is None or entry.target is None else _text("target", entry.target)
@@ -106,10 +106,11 @@ def _text(key: str, name: bytes) -> Json:
     try:
         return {key: name.decode("utf-8")}
     except UnicodeDecodeError:
-        return {key: name.decode("utf-8", "replace"), f"{key}_base64": _base64(name)}
+        return {key: name.decode("utf-8", "replace"), f"{key}_base64": base64(name)}
 
 
-def _base64(value: bytes) -> str:
+def base64(value: bytes) -> str:
+    """Bytes as text for JSON and for a page."""
     from binascii import b2a_base64
 
     return b2a_base64(value, newline=False).decode("ascii")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 from .. import linux
-from ..content import new_sha256
+from ..compressed import Stored
 from ..layout import BLOBS, INDEX, INDEX_TYPE, REF_NAME, VERSION_FILE, Layout, digest_of, ref_name
 from ..model import DifferError, os_reason
 from .directory import remove_below
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from ..layout import Image, Json
 
 _BUFFER = 256 * 1024  # bytes
-_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_STAGED = b".differ-"
 _LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
 
 
@@ -57,7 +55,7 @@ class Store:
                 self._parent = linux.open_root(self._above or b".")
                 check_outside(self._parent, self.path, inputs)
             self._beside = max(self._fd, self._parent)
-            self._staged = _STAGED + os.urandom(8).hex().encode()
+            self._staged = linux.staged_name()
             try:
                 os.mkdir(self._staged, 0o777, dir_fd=self._beside)
             except OSError:
@@ -74,7 +72,7 @@ class Store:
         try:
             # Another differ may be making it a layout; the lock goes with the descriptor.
             linux.lock(fd)
-            if any(not name.startswith(_STAGED) for name in linux.list_names(fd)):
+            if any(not name.startswith(linux.STAGED) for name in linux.list_names(fd)):
                 Layout(self.path, os.dup(fd)).close()
         finally:
             os.close(fd)
@@ -105,12 +103,11 @@ class Store:
         try:
             if self._fd >= 0 and os.path.samestat(os.fstat(self._fd), os.fstat(image.layout.fd)):
                 return
-            digest = new_sha256()
+            stored = Stored(source)
             with self.new("copy") as blob:
-                while data := os.read(source, _BUFFER):
-                    digest.update(data)
+                while data := stored.read():
                     blob.put(data)
-                if f"sha256:{digest.hexdigest()}" != descriptor["digest"]:
+                if stored.digest() != descriptor["digest"]:
                     path = image.layout.blob_path(descriptor["digest"])
                     raise DifferError(
                         "is not what its name says: its SHA-256 is another; fetch it again", path
@@ -244,7 +241,7 @@ class StagedBlob:
         self._shown = shown
         self._directory = directory
         self._name = name
-        self._file = os.fdopen(os.open(name, _NEW_FILE, 0o666, dir_fd=directory), "wb", _BUFFER)
+        self._file = os.fdopen(linux.create_file(name, directory, 0o666), "wb", _BUFFER)
 
     def __enter__(self) -> StagedBlob:  # noqa: PYI034 - typing is not imported
         return self

@@ -6,9 +6,8 @@ one's row.  The biggest come first: by bytes, then by names.
 
 from __future__ import annotations
 
-from ..model import ChangeKind, printable, size
+from ..model import KINDS, ChangeKind, printable, size
 from .listing import painted
-from .totals import KINDS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from stat import S_IFMT, S_ISDIR, S_ISREG
 
-from ..model import TYPE_NAMES, ChangeKind
+from ..model import KINDS, TYPE_NAMES, ChangeKind
 from ..walk import walk
 
 TYPE_CHECKING = False
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from ..model import Change, Stat, Tree
-
-KINDS = (ChangeKind.ADDED, ChangeKind.MODIFIED, ChangeKind.REMOVED)
 
 
 class Sum:
