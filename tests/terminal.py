@@ -6,8 +6,11 @@ import os
 import pty
 import subprocess
 import termios
+from threading import Thread
 
 from .command import REPOSITORY, program
+
+_END = b"\0end\0"
 
 
 def on_a_terminal(
@@ -33,15 +36,14 @@ def on_a_terminal(
         cwd=REPOSITORY,
         env={**others, **(environment or {})},
     )
-    os.close(theirs)
+    # The terminal stays open here until all is read: what was written just before the last one closes it is lost at
+    # times, when the machine is busy.
+    ending = Thread(target=lambda: (process.wait(), os.write(theirs, _END)))
+    ending.start()
     got = b""
-    while True:
-        try:
-            data = os.read(ours, 65536)
-        except OSError:  # EIO: nobody has it open any more
-            break
-        if not data:
-            break
-        got += data
+    while not got.endswith(_END):
+        got += os.read(ours, 65536)
+    ending.join()
+    os.close(theirs)
     os.close(ours)
-    return process.wait(timeout=60), got.decode()
+    return process.wait(), got.removesuffix(_END).decode()
