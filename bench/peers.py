@@ -81,10 +81,20 @@ def copied(changes: Iterable[Change]) -> Answer:
 
 @functools.cache
 def ours(place: Path) -> list[str]:
-    """How our program is started: the one named by DIFFER_PROGRAM, or a compiled copy of the package."""
-    if "DIFFER_PROGRAM" in os.environ:
-        return shlex.split(os.environ["DIFFER_PROGRAM"])
-    # A copy, because the one in the checkout may be edited while this runs.
+    """How our program is started: a copy of the static one, or what DIFFER_PROGRAM says."""
+    named = os.environ.get("DIFFER_PROGRAM")
+    if named == "checkout":
+        return checkout(place)
+    if named is not None:
+        return shlex.split(named)
+    # A copy, because the one in the checkout may be made anew while this runs.
+    shutil.copy(HERE.parent / "dist/bin/differ", place / "differ")
+    return [str(place / "differ")]
+
+
+@functools.cache
+def checkout(place: Path) -> list[str]:
+    """How a compiled copy of the package is started."""
     copy = place / "program"
     shutil.rmtree(copy, ignore_errors=True)
     shutil.copytree(HERE.parent / "differ", copy / "differ", ignore=shutil.ignore_patterns("__pycache__"))
@@ -360,16 +370,20 @@ def top_layer(layout: Path, tag: str) -> Path:
 def starts(place: Path) -> list[Program]:
     """An interpreter that does nothing, and ours when it has next to nothing to do.
 
-    From the checkout, and as the one static program that is in the image.
+    As the one static program that is in the image, and from the checkout.
     """
-    static = [str(HERE.parent / "dist/bin/differ")]
-    return [
-        Program("python", lambda trees: [PYTHON, "-I", "-S", "-c", "pass"]),
-        Program("--version", lambda trees: [*ours(place), "--version"]),
-        Program("two empty directories", lambda trees: [*ours(place), str(trees.lower), str(trees.upper)]),
-        Program("static, --version", lambda trees: [*static, "--version"]),
-        Program("static, two empty directories", lambda trees: [*static, str(trees.lower), str(trees.upper)]),
-    ]
+
+    def started(where: str, words: list[str]) -> list[Program]:
+        return [
+            Program(f"{where}--version", lambda trees: [*words, "--version"]),
+            Program(
+                f"{where}two empty directories",
+                lambda trees: [*words, str(trees.lower), str(trees.upper)],
+            ),
+        ]
+
+    base = Program("python", lambda trees: [PYTHON, "-I", "-S", "-c", "pass"])
+    return [base, *started("", ours(place)), *started("checkout, ", checkout(place))]
 
 
 def versions() -> list[str]:

@@ -8,7 +8,8 @@ usage: python -m bench.speed [--quick] [--only W1,W2] [--rounds N] [--keep DIR] 
     --keep DIR   build the material there, leave it there, use what is there
     --write      put the table into bench/results too
 
-DIFFER_PROGRAM may be the command line of the program that is to be measured in place of the checkout's.
+Measured is dist/bin/differ, or what DIFFER_PROGRAM has: a command line, or the word checkout for the package that
+python3 -I -S starts.
 As root.  Exits with 0 whatever the figures are, and with 1 if the programs do not agree.
 """
 
@@ -205,7 +206,7 @@ def machine(place: Path) -> list[str]:
     return [
         f"{time.strftime('%Y-%m-%d %H:%M')}, commit {commit or '?'}",
         f"{cpu}, {len(os.sched_getaffinity(0))} cores, {memory} MB, Linux {platform.release()}, {disk}",
-        f"program: {os.environ.get('DIFFER_PROGRAM', 'python3 -I -S, from the checkout')}",
+        f"program: {os.environ.get('DIFFER_PROGRAM', 'dist/bin/differ, as the image has it')}",
         *peers.versions(),
     ]
 

@@ -15,7 +15,7 @@ triplet=${2:-$(gcc -print-multiarch)}
 version=${3:-$(/usr/bin/python3 -I -c 'import sys; print("%d.%d" % sys.version_info[:2])')}
 config=/usr/lib/python$version/config-$version-$triplet
 packages=/usr/lib/python3/dist-packages
-for needed in "$config/config.c" "$config/libpython$version-pic.a" "/usr/lib/$triplet/libz.a" \
+for needed in "$config/config.c" "$config/libpython$version.a" "/usr/lib/$triplet/libz.a" \
 	"$packages/h2" "$packages/hpack" "$packages/hyperframe"; do
 	[ -e "$needed" ] || {
 		echo "$needed: missing; install gcc, libpython$version-dev and zlib1g-dev for $triplet," \
@@ -29,11 +29,11 @@ trap 'rm -rf "$work"' EXIT
 
 "/usr/bin/python$version" -I -S -B "$here/freeze.py" "$here/.." "$config/config.c" "$work/program.c"
 # The linker warns of what glibc's static name service would need; stubs.c is there to have none.
-"$triplet-gcc" -std=gnu17 -Os -Wall -Wextra -Wno-missing-field-initializers -s -fPIE -static-pie \
+"$triplet-gcc" -std=gnu17 -Os -Wall -Wextra -Wno-missing-field-initializers -s -fno-pie -static \
 	-Wl,--gc-sections -Wl,-z,relro,-z,now -Wl,--build-id=none \
 	-I"/usr/include/python$version" -I"/usr/include/$triplet/python$version" \
 	-o "$work/differ" "$here/main.c" "$here/stubs.c" "$here/../differ/_suspects.c" "$work/program.c" ${sha256:+"$sha256"} \
-	"$config/libpython$version-pic.a" -lz -lm 2>"$work/log" || {
+	"$config/libpython$version.a" -lz -lm 2>"$work/log" || {
 	cat "$work/log" >&2
 	exit 1
 }

@@ -23,10 +23,13 @@ if TYPE_CHECKING:
     Row = tuple[list[bytes], list[bytes], list[bytes], list[bytes]]
     """A directory, candidates in it, those below which every name is one, and files whose bytes differ."""
 
-    Known = tuple["Stat | None", "Stat | None", bool]
-    """The facts of a name in both trees, None where it is absent, and whether it has no attributes where it is."""
+    Known = tuple["Stat | None", "Stat | None", bool, "dict[bytes, Known]"]
+    """The facts of a name in both trees, None where it is absent, whether it has no attributes where it is, and what
+    is known of the names below it."""
 
 ROOT: Item = ([], b"", 0, 0)
+NOTHING: dict[bytes, Known] = {}
+"""What is known below a name of which nothing is known."""
 AT_ONCE = 1024  # names whose facts are held
 
 
@@ -36,7 +39,7 @@ class Found:
     ``identical``: bytes of files that were proven to be one inode.
     ``directories``: how many were looked into.
     ``links``: names in LOWER, by the inode, how many it has in all, and whether this one may have changed.
-    ``known``: what needs not be asked again, by the paths; a few of the names, and none of another process.
+    ``known``: of names in the root what needs not be asked again; not of all, and of none of another process.
     """
 
     __slots__ = ("directories", "identical", "known", "links", "rows")
@@ -223,9 +226,8 @@ class CandidateTree:
         self._tree = tree
         self._nodes = [found.root]
         self._unequal = found.unequal
-        self._known = found.known
+        self._known = [found.known]
         self._side = side
-        self._prefixes = [b""]  # of the paths of the names in each directory
         self._ahead: list[tuple[bytes, Stat | None]] = []  # directories that are not entered yet
         self._facts: dict[bytes, Stat] = {}
         self.close = tree.close
@@ -235,26 +237,28 @@ class CandidateTree:
         node = self._nodes[-1]
         if node is None:
             return self._here().names()
-        facts = {}
-        prefix, known, side = self._prefixes[-1], self._known, self._side
+        known, side = self._known[-1], self._side
+        names = []
         for name in sorted(node) if len(node) > 1 else node:
-            there = known.get(prefix + name)
-            stat = self._here().find(name) if there is None else there[side]
-            if stat is not None:
-                facts[name] = stat
-        self._facts = facts
-        return [*facts]
+            if name in known:
+                if known[name][side] is not None:
+                    names.append(name)
+            elif (stat := self._here().find(name)) is not None:
+                self._facts[name] = stat
+                names.append(name)
+        return names
 
     def is_unequal(self, name: bytes) -> bool:
         """Whether the bytes of the file ``name`` in the current directory are known to differ."""
-        return self._prefixes[-1] + name in self._unequal
+        if not self._unequal:
+            return False
+        above = [*self._tree.descent.names, *(ahead for ahead, _ in self._ahead)]
+        return b"/".join([*above, name]) in self._unequal
 
     def stat(self, name: bytes) -> Stat:
         """The facts of ``name`` in the current directory."""
-        facts = self._facts.pop(name, None)
-        if facts is None:
-            known = self._known.get(self._prefixes[-1] + name)
-            facts = known[self._side] if known is not None else None
+        known = self._known[-1].get(name)
+        facts = known[self._side] if known is not None else self._facts.pop(name, None)
         return facts or self._here().stat(name)
 
     def enter(self, name: bytes, seen: Stat | None = None) -> None:
@@ -271,20 +275,21 @@ class CandidateTree:
         else:
             self._tree.leave()
         self._nodes.pop()
-        self._prefixes.pop()
-        self._facts = {}
+        self._known.pop()
+        if self._facts:
+            self._facts = {}
 
     def seek(self, parents: list[bytes]) -> None:
         """Go to the directory with this path below the root."""
         self._ahead = []
         self._tree.seek(parents)
-        del self._nodes[1:], self._prefixes[1:]
+        del self._nodes[1:], self._known[1:]
         for name in parents:
             self._step(name)
 
     def xattrs(self, name: bytes, facts: Stat) -> dict[str, bytes]:
         """The extended attributes of ``name``."""
-        known = self._known.get(self._prefixes[-1] + name)
+        known = self._known[-1].get(name)
         if known is not None and known[2]:
             return {}
         return self._here().xattrs(name, facts)
@@ -309,8 +314,10 @@ class CandidateTree:
     def _step(self, name: bytes) -> None:
         node = self._nodes[-1]
         self._nodes.append(None if node is None else node.get(name))
-        self._prefixes.append(self._prefixes[-1] + name + b"/")
-        self._facts = {}
+        known = self._known[-1].get(name)
+        self._known.append(NOTHING if known is None else known[3])
+        if self._facts:
+            self._facts = {}
 
     def _here(self) -> DiskTree:
         """The tree on disk, in the current directory."""

@@ -16,8 +16,12 @@ from .untouched import UntouchedFinder
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .candidates import Between, Item
+    from collections.abc import Iterable
+
+    from .candidates import Between, Item, Known
     from .model import Stat, Tally
+
+    Asked = tuple["Stat | None", bool]
 
 _MARKS = ("overlay.opaque", "overlay.redirect")
 _NO_LAYER = 1  # the beginning of an item below which the layer's own paths are no guide
@@ -38,6 +42,7 @@ class LayerFinder(UntouchedFinder):
         self._layer = os.dup(layer)
         self._items: list[Item] = []
         self._left = 0
+        self._spare = _KNOWN
 
     def close(self) -> None:
         """Close the trees and the layer."""
@@ -51,15 +56,20 @@ class LayerFinder(UntouchedFinder):
         self._seek(parents[:-1])
         self._items = []
         self._left = _MANY
+        known = self.found.known
+        for above in parents[:-1]:
+            known = known[above][3] if above in known else {}
         name = parents[-1] if parents else b"."
-        self._below(b"/".join(parents), name, self._lower.fd, self._upper.fd, _DEEP)
+        self._below(b"/".join(parents), name, self._lower.fd, self._upper.fd, known, _DEEP)
         return self._items
 
-    def _below(self, path: bytes, name: bytes, lower: int, upper: int, deep: int) -> None:
+    def _below(
+        self, path: bytes, name: bytes, lower: int, upper: int, known: dict[bytes, Known], deep: int
+    ) -> None:
         """Look at a directory of the layer, and at those below it.
 
         ``path``: of it, empty for the root.  ``name``: its name in ``lower`` and ``upper``, directories that are open.
-        ``deep``: how many more may be open.
+        ``known``: takes what is found out of the name.  ``deep``: how many more may be open.
         Each side is entered once: nearly all of these directories are only there for what is below them, and while
         they are open it costs least to see that they are alike.
         """
@@ -67,14 +77,18 @@ class LayerFinder(UntouchedFinder):
             self._items.append((path.split(b"/"), b"", 0, 0))
             return
         self._left -= 1
-        found, list_xattrs = self.found, linux.list_xattrs
+        found, asked, list_xattrs = self.found, self._asked, linux.list_xattrs
         lower_fd = upper_fd = -1
         try:
             try:
                 lower_fd = linux.open_place(name, lower)
                 upper_fd = linux.open_place(name, upper)
             except (FileNotFoundError, NotADirectoryError):
-                self._names(path[: -len(name)], [name], lower, upper)
+                # It is no directory on one side at least.
+                os.fchdir(lower)
+                there = asked(name)
+                os.fchdir(upper)
+                self._found(path.split(b"/")[:-1], [(name, there, asked(name))], known)
                 return
             before, after = os.fstat(lower_fd), os.fstat(upper_fd)
             os.fchdir(self._layer)
@@ -91,27 +105,33 @@ class LayerFinder(UntouchedFinder):
                 with os.scandir(path or b".") as entries:
                     for entry in entries:
                         (below if entry.is_dir(follow_symlinks=False) else names).append(entry.name)
+            os.fchdir(lower_fd)
+            xattrs = list_xattrs(b".") if path else []
+            lowers = [*map(asked, names)] if names else []
+            os.fchdir(upper_fd)
+            xattrs += list_xattrs(b".") if path else []
+            uppers = [*map(asked, names)] if names else []
+            inside: dict[bytes, Known] = {}
             if path:
-                os.fchdir(lower_fd)
-                xattrs = list_xattrs(b".")
-                os.fchdir(upper_fd)
-                xattrs += list_xattrs(b".")
                 bare = not xattrs or not any(map(self._wanted, xattrs))
-                if len(found.known) < _KNOWN:
-                    found.known[path] = before, after, bare
+                if self._spare:
+                    self._spare -= 1
+                    known[name] = before, after, bare, inside
                 if not bare or not same_stat(before, after):
                     found.rows.append((path.split(b"/")[:-1], [name], [], []))
+            else:
+                inside = known
             if not is_merged:
                 self._items.append((path.split(b"/") if path else [], b"", _NO_LAYER, 0))
                 return
             found.directories += 1
             self._tally.entries += len(below) + len(names)
             self._tally.tick()
-            prefix = path and path + b"/"
             if names:
-                self._names(prefix, names, lower_fd, upper_fd)
+                self._found(path.split(b"/") if path else [], zip(names, lowers, uppers), inside)
+            prefix = path and path + b"/"
             for name in below:
-                self._below(prefix + name, name, lower_fd, upper_fd, deep - 1)
+                self._below(prefix + name, name, lower_fd, upper_fd, inside, deep - 1)
         except (OSError, DifferError):
             # Who looks at every name finds out what it is.
             *parents, last = path.split(b"/")
@@ -122,27 +142,26 @@ class LayerFinder(UntouchedFinder):
             if upper_fd >= 0:
                 os.close(upper_fd)
 
-    def _names(self, prefix: bytes, names: list[bytes], lower: int, upper: int) -> None:
-        """Look at names that are no directories, on one side at least.
+    def _found(
+        self, parents: list[bytes], names: Iterable[tuple[bytes, Asked, Asked]], known: dict[bytes, Known]
+    ) -> None:
+        """Note what was found out of names that are no directories, on one side at least.
 
-        ``prefix``: of their paths.  ``lower``, ``upper``: the directories that they are in.
+        ``parents``: the directory that they are in.  ``known``: of names in it.
         """
-        here = Here(prefix.split(b"/")[:-1])
-        os.fchdir(lower)
-        lowers = [*map(self._asked, names)]
-        os.fchdir(upper)
-        uppers = [*map(self._asked, names)]
-        known = self.found.known
-        for name, (before, first), (after, second) in zip(names, lowers, uppers):
-            if len(known) < _KNOWN:
-                known[prefix + name] = before, after, first and second
+        here = Here(parents)
+        for name, (before, first), (after, second) in names:
+            if self._spare:
+                self._spare -= 1
+                known[name] = before, after, first and second, {}
             self._touched(here, name, before, after)
         self._items += here.items
         self.found.rows.append((here.parents, here.names, here.whole, []))
 
-    def _asked(self, name: bytes) -> tuple[Stat | None, bool]:
+    def _asked(self, name: bytes) -> Asked:
         """The facts of a name where the process stands, None if it is absent, and whether it has no attributes."""
         try:
-            return os.lstat(name), not any(map(self._wanted, linux.list_xattrs(name)))
+            facts, xattrs = os.lstat(name), linux.list_xattrs(name)
         except FileNotFoundError:
             return None, True
+        return facts, not xattrs or not any(map(self._wanted, xattrs))

@@ -148,7 +148,7 @@ class Plan:
             tally.entries += 1
             if child is not None:
                 tally.tick()
-            if lower is not None and profile.links:
+            if lower is not None and profile.links and not S_ISDIR(lower.st_mode):
                 self._index_lower(directory, name, lower, upper)
             if not directory.in_upper:
                 continue
@@ -243,8 +243,6 @@ class Plan:
         return self._emit(directory, name, change)
 
     def _index_lower(self, directory: Directory, name: bytes, lower: Stat, upper: Stat | None) -> None:
-        if S_ISDIR(lower.st_mode):
-            return
         if lower.st_nlink > 1 or (upper is not None and upper.st_nlink > 1):
             self._lower_names.setdefault((lower.st_dev, lower.st_ino), []).append((directory, name))
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     Step = tuple["Directory", bytes, "Stat | None", "Stat | None", "Directory | None"]
 
+_KEPT = 4096  # bytes, the longest path that a directory keeps
+
 
 class Directory:
     """A directory that the walk is in, on the side or sides where it is one.
@@ -28,7 +30,7 @@ class Directory:
     ``written``: for the consumer, whether the directory is in the stream already.
     """
 
-    __slots__ = ("entry", "in_lower", "in_upper", "name", "parent", "written")
+    __slots__ = ("_path", "entry", "in_lower", "in_upper", "name", "parent", "written")
 
     def __init__(self, parent: Directory | None, name: bytes, in_lower: bool, in_upper: bool) -> None:
         self.parent = parent
@@ -37,16 +39,27 @@ class Directory:
         self.in_upper = in_upper
         self.entry: Entry | None = None
         self.written = False
+        self._path = b"" if parent is None else None
 
     def path(self, name: bytes = b"") -> bytes:
         """The path below the root of ``name`` in this directory, or of the directory itself."""
-        parts = [name] if name else []
+        own = self._path if self._path is not None else self._climb()
+        return (own + b"/" + name if own else name) if name else own
+
+    def _climb(self) -> bytes:
+        parts = []
         above: Directory | None = self
-        while above is not None and above.parent is not None:
+        while above is not None and above._path is None:
             parts.append(above.name)
             above = above.parent
+        if above is not None and above._path:
+            parts.append(above._path)
         parts.reverse()
-        return b"/".join(parts)
+        path = b"/".join(parts)
+        # Kept for the names in it; not where directories are so deep that the paths of all would fill the memory.
+        if len(path) <= _KEPT:
+            self._path = path
+        return path
 
 
 def walk(lower: Tree, upper: Tree, below_removed: bool) -> Iterator[Step]:
