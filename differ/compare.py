@@ -129,10 +129,10 @@ def differing(
         if counted(profile, lower_xattrs) != counted(profile, upper_xattrs):
             fields.append(Field.XATTRS)
     if S_ISREG(mode) and read and (not fields or all_fields):
-        # Files of two sizes cannot be equal, and two empty ones cannot differ: neither is opened.
+        # Files of two sizes cannot be equal: neither is opened.
         if lower.st_size != upper.st_size:
             fields.append(Field.CONTENT)
-        elif upper.st_size and not ask.same_content(name, lower, upper):
+        elif not ask.same_content(name, lower, upper):
             fields.append(Field.CONTENT)
     return tuple(fields)
 

@@ -62,6 +62,10 @@ class Finder(Looker):
         self._seek(parents)
         self._lower.check_here()
         self._upper.check_here()
+        if self._lower.ends_here() or self._upper.ends_here():
+            # Who looks at every name sees where the trees end.
+            self.found.rows.append((parents[:-1], [], parents[-1:], []))
+            return []
         here = Here(parents)
         os.fchdir(self._upper.fd)
         if self._profile.bytes == "always":
@@ -217,6 +221,8 @@ class Finder(Looker):
                         here.names.append(name)
                     elif not equal:
                         here.unequal.append(name)
+                elif linux.holds_more(left, 0) or linux.holds_more(right, 0):
+                    here.names.append(name)
             except OSError:
                 here.whole.append(name)
             finally:

@@ -27,6 +27,7 @@ _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 _CAP_SYS_ADMIN = 21
+_NO_ID = 2**32 - 1  # which is none; all below it are
 _NO_XATTRS = (errno.EOPNOTSUPP, errno.ENOSYS)
 NOT_CARRIED = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS})
 """What the kernel answers when a fact cannot be set here at all: no privilege (a capability, a mount
@@ -64,6 +65,11 @@ def open_parent(fd: int) -> int:
 def open_file(name: bytes, dir_fd: int) -> int:
     """A descriptor to read the regular file ``name`` in ``dir_fd``."""
     return os.open(name, _FILE, dir_fd=dir_fd)
+
+
+def holds_more(fd: int, size: int) -> bool:
+    """Whether the open file ``fd`` holds more bytes than ``size``."""
+    return bool(os.pread(fd, 1, size))
 
 
 def close_all(*fds: int) -> None:
@@ -184,6 +190,22 @@ def sees_trusted_xattrs() -> bool:
     except (OSError, ValueError):
         pass
     return False
+
+
+def unmapped_ids() -> tuple[int, int]:
+    """The uid and the gid as which every one is read that this user namespace does not map; -1 where it maps all
+    (user_namespaces(7), "Unmapped user and group IDs")."""
+    return _unmapped(b"uid"), _unmapped(b"gid")
+
+
+def _unmapped(kind: bytes) -> int:
+    try:
+        ranges = [line.split() for line in _whole(b"/proc/self/%s_map" % kind).splitlines()]
+        if sum(int(count) for _, _, count in ranges) >= _NO_ID:
+            return -1
+        return int(_whole(b"/proc/sys/kernel/overflow%s" % kind))
+    except (OSError, ValueError):
+        return -1
 
 
 def _whole(path: bytes) -> bytes:

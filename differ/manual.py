@@ -30,6 +30,8 @@ OCI image layout), or the layers in tars, tar:FILE[:FILE...], the lowest first.
   --gid-map MAP          OUTSIDE is what is read; repeatable; without one as read
   --metadata-file FILE   write the layer's descriptor, its diffID and the number of changes
   --ignore PATTERN       leave out what a .dockerignore pattern matches, on both sides; repeatable
+  -x, --one-file-system  end each tree at its mount points: what is mounted below its root is taken
+                         for an empty directory (without it mounts are part of the tree)
   --xattr-exclude GLOB   leave out extended attributes whose names match; repeatable
   --allow-wh-names       write names that begin with .wh., though they act as whiteouts
   --strict               fail when something cannot be carried, instead of warning
@@ -70,6 +72,8 @@ deletions of the image hold on the new base.
   --compression-level N  1 to 9 for gzip (usually 6), 1 to 22 for zstd (usually 3)
   --layer-xattrs WHICH   capability (what BuildKit writes, the default), all
   --metadata-file FILE   write the layer's descriptor, its diffID, the manifest's descriptor
+  -x, --one-file-system  end each tree at its mount points: what is mounted below its root is taken
+                         for an empty directory (without it mounts are part of the tree)
   --xattr-exclude GLOB   leave out extended attributes whose names match; repeatable
   --jobs N               look with N processes, where OLDBASE is a directory
   --strict               fail when something cannot be carried, instead of warning
@@ -88,6 +92,8 @@ word scratch, an empty tree, or an image (oci:DIR[:TAG]) or tars (tar:FILE[:FILE
 layer, tar:FILE.  OUT must be absent or an empty directory, outside both trees.
 
   --whiteout STYLE       how CHANGES tells of removed names: oci (the default), overlay, none
+  -x, --one-file-system  end each tree at its mount points: what is mounted below its root is taken
+                         for an empty directory (without it mounts are part of the tree)
   --xattr-exclude GLOB   leave out extended attributes whose names match; repeatable
   --strict               fail when something cannot be carried, instead of warning
   --progress HOW         auto (the default), plain, none

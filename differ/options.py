@@ -60,6 +60,7 @@ class Options:
         "lower",
         "metadata_file",
         "new_base",
+        "one_file_system",
         "out",
         "overlay",
         "progress",
@@ -102,6 +103,7 @@ class Options:
         self.metadata_file: str | None = None
         self.uid_map: list[tuple[int, int, int]] = []
         self.gid_map: list[tuple[int, int, int]] = []
+        self.one_file_system = False
         self.overlay = "auto"
         self.progress = "auto"
         self.quiet = False
@@ -147,13 +149,13 @@ class UsageError(DifferError):
     """A command line that asks for nothing that can be done."""
 
 
-_FLAGS = ("help", "quiet", "strict", "verbose", "version")
+_FLAGS = ("help", "one-file-system", "quiet", "strict", "verbose", "version")
 _VALUES: dict[str, Choices] = {
     "progress": PROGRESS,
     "whiteout": tuple(STYLES),
     "xattr-exclude": None,
 }
-_SHORT = {"q": "quiet", "v": "verbose", "h": "help"}
+_SHORT = {"q": "quiet", "v": "verbose", "h": "help", "x": "one_file_system"}
 
 
 class Grammar:

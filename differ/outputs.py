@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from stat import S_ISREG
 
+from . import linux
 from .content import new_sha256, sha256
 from .model import DifferError, os_reason, printable
 from .scan import EmptyTree
@@ -67,7 +68,9 @@ def directory_writer(session: Session, source: Tree, inputs: Inputs, style: Styl
         raise DifferError("is the report's path too; name another", out)
     session.avoid(session.output.root, "the output directory")
     jobs = session.options.jobs
-    writer = DirectoryWriter(session.output.fd, out, source, style, session.losses, session.tally, jobs)
+    writer = DirectoryWriter(
+        session.output.fd, out, source, style, session.losses, session.tally, jobs, linux.unmapped_ids()
+    )
     session.writer = writer
     return writer
 
@@ -106,6 +109,7 @@ def layer_of(
         owners=(mapped("uid", options.uid_map), mapped("gid", options.gid_map))
         if options.uid_map or options.gid_map
         else None,
+        unmapped=linux.unmapped_ids(),
         twice=options.compare == "native" or not options.allow_wh_names,
         latest=latest(),
     )

@@ -10,6 +10,7 @@ import os
 
 from .compare import PROFILES
 from .content import Comparer
+from .linux import unmapped_ids
 from .model import KINDS, DifferError, Tally, printable, size
 from .plan import Plan
 from .scan import DiskTree, EmptyTree
@@ -222,7 +223,7 @@ def _prove(session: Session, merged: MergedTree, view: Tree, upper: Tree, style:
     session.progress.clear()
     session.progress = session.show(tally)
     wrong = 0
-    for path, reason in Proof(merged, view, upper, style, tally).failures():
+    for path, reason in Proof(merged, view, upper, style, tally, unmapped_ids()).failures():
         wrong += 1
         if wrong <= _FAILURES_SHOWN:
             session.say(f"not proved: {printable(path)}: {reason}")

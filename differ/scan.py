@@ -54,6 +54,10 @@ class Descent:
         """The device and the inode of the current directory."""
         return self._inodes[-1]
 
+    def is_elsewhere(self) -> bool:
+        """Whether the current directory is on another file system than the root."""
+        return self._inodes[-1][0] != self._inodes[0][0]
+
     def enter(self, name: bytes, seen: Stat | None = None) -> None:
         """Step into the directory ``name``.
 
@@ -119,12 +123,21 @@ class DiskTree:
     ``root``: the directory, as the user named it; a symbolic link there is followed, nowhere else.
     ``wanted``: which extended attributes the tree has; by default all that are not private.
     ``fd``: a descriptor of the root, if it is open already; the tree owns it.
+    ``ends_at_mounts``: whether a directory on another file system than the root is taken for an empty one, as by
+    tar, du and rsync with ``--one-file-system``.
     ``descent``: where it stands.
     Raises :class:`DifferError` if there is no such directory.
     """
 
-    def __init__(self, root: bytes, wanted: Callable[[str], bool] | None = None, fd: int = -1) -> None:
+    def __init__(
+        self,
+        root: bytes,
+        wanted: Callable[[str], bool] | None = None,
+        fd: int = -1,
+        ends_at_mounts: bool = False,
+    ) -> None:
         self._root = root
+        self._ends_at_mounts = ends_at_mounts
         self.wanted = wanted if wanted is not None else is_not_private
         self._avoided: dict[tuple[int, int], str] = {}
         try:
@@ -138,7 +151,7 @@ class DiskTree:
             fd = os.dup(self.root_fd)
         except OSError as error:
             raise DifferError(f"cannot be opened: {os_reason(error)}", self._root) from error
-        tree = DiskTree(self._root, self.wanted, fd)
+        tree = DiskTree(self._root, self.wanted, fd, self._ends_at_mounts)
         tree._avoided = self._avoided
         return tree
 
@@ -183,8 +196,14 @@ class DiskTree:
         below = b"/".join([*self.descent.names, name] if name else self.descent.names)
         return self._root.rstrip(b"/") + b"/" + below if below else self._root
 
+    def ends_here(self) -> bool:
+        """Whether the tree ends at the current directory, whatever that holds."""
+        return self._ends_at_mounts and self.descent.is_elsewhere()
+
     def names(self) -> list[bytes]:
         """The names in the current directory, in byte order."""
+        if self.ends_here():
+            return []
         try:
             return linux.list_names(self.descent.fd)
         except OSError as error:
@@ -248,9 +267,22 @@ class DiskTree:
             fd = linux.open_file(name, self.descent.fd)
         except OSError as error:
             raise self._unreadable(error, name) from error
-        if not is_unchanged(fd, facts):
+        try:
+            if not is_unchanged(fd, facts):
+                raise changed(self.path(name))
+            if not facts.st_size and linux.holds_more(fd, 0):
+                # Nobody knows where such a file ends, and some never do.
+                raise DifferError(
+                    "holds bytes though its size is 0, as files of /proc do;"
+                    " leave it out (--ignore, --one-file-system)",
+                    self.path(name),
+                )
+        except OSError as error:
             os.close(fd)
-            raise changed(self.path(name))
+            raise self._unreadable(error, name) from error
+        except DifferError:
+            os.close(fd)
+            raise
         return fd
 
     def close(self) -> None:

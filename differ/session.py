@@ -116,7 +116,7 @@ class Session:
 
     def disk(self, path: bytes, fd: int = -1) -> DiskTree:
         """A directory, by its path or its descriptor; raises :class:`DifferError` if there is none."""
-        tree = DiskTree(path, self.wanted, fd)
+        tree = DiskTree(path, self.wanted, fd, self.options.one_file_system)
         self.trees.append(tree)
         return tree
 

@@ -37,9 +37,19 @@ class Proof:
     ``merged``: LOWER with the changes on top.  ``view``: the same, less what --ignore takes.
     ``upper``: what it should be, less what --ignore takes.
     ``style``: the one the changes are written in.  ``tally``: counts the bytes compared.
+    ``unmapped``: the ids that are read of owners who are not known (:func:`.linux.unmapped_ids`).
     """
 
-    def __init__(self, merged: MergedTree, view: Tree, upper: Tree, style: Style, tally: Tally) -> None:
+    def __init__(
+        self,
+        merged: MergedTree,
+        view: Tree,
+        upper: Tree,
+        style: Style,
+        tally: Tally,
+        unmapped: tuple[int, int] = (-1, -1),
+    ) -> None:
+        self._unmapped = unmapped
         self._merged = merged
         self._view = view
         self._upper = upper
@@ -115,6 +125,9 @@ class Proof:
         if S_ISCHR(upper.st_mode) or S_ISBLK(upper.st_mode):
             facts.append(("device", f"{view.st_rdev:#x}", f"{upper.st_rdev:#x}"))
         reasons = [f"{fact} is {is_} and should be {should}" for fact, is_, should in facts if is_ != should]
+        if self._merged.in_changes(name) and upper.st_dev >= 0:
+            if upper.st_uid == self._unmapped[0] or upper.st_gid == self._unmapped[1]:
+                reasons.append("owner is one of those that this user namespace does not map")
         if not is_dir and not self._linked_alike(view, upper):
             reasons.append("its hard links are not the ones they should be")
         if S_ISLNK(upper.st_mode) and self._view.target(name) != self._upper.target(name):

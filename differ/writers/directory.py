@@ -60,6 +60,7 @@ class DirectoryWriter:
     ``style``: how removals are written.
     ``losses``: told what cannot be carried.  ``tally``: counts the bytes written.
     ``jobs``: processes that may write at a time, besides this one; 0 for as many as is good.
+    ``unmapped``: as for :func:`.facts.is_unmapped`.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class DirectoryWriter:
         losses: Losses,
         tally: Tally,
         jobs: int,
+        unmapped: tuple[int, int],
     ) -> None:
         self._shown = shown
         self._source = source
@@ -78,7 +80,7 @@ class DirectoryWriter:
         self._losses = losses
         self._tally = tally
         self._copier = Copier(tally)
-        self._facts = FactsWriter(shown)
+        self._facts = FactsWriter(shown, unmapped)
         self._descent = Descent(os.dup(root))
         self._elsewhere = Descent(os.dup(root))
         # What each open directory below the root is given when it is left.

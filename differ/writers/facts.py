@@ -16,19 +16,29 @@ from ..model import DifferError, os_reason
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..model import Entry
+    from ..model import Entry, Stat
 
     Loss = tuple[str, bytes, str]
     """The arguments of :meth:`..model.Losses.add`."""
 
+UNMAPPED = "read as the id that stands for all which this user namespace does not map"
 DEFAULT_ACL = "system.posix_acl_default"
 _ACCESS_ACL = "system.posix_acl_access"
 OWNER_ALL = 0o700
-_SET_ID = 0o6000
+SET_ID = 0o6000
 # Between these times (ns) no file system in use clamps what it is given: 1970 and 2038.
 _SAFE_TIMES = range(2**31 * 1_000_000_000)
 # Linux knows of no unit between this one and a nanosecond (NTFS and CIFS count in 100 ns).
 _COARSE = 100
+
+
+def is_unmapped(facts: Stat, unmapped: tuple[int, int]) -> bool:
+    """Whether the owner of an entry may be another than the one that was read; ``unmapped``:
+    :func:`..linux.unmapped_ids`.
+
+    Which of the two it is the kernel does not tell.  What archives say is never mapped.
+    """
+    return facts.st_dev >= 0 and (facts.st_uid == unmapped[0] or facts.st_gid == unmapped[1])
 
 
 class Again:
@@ -55,11 +65,13 @@ class FactsWriter:
     """Gives entries their facts.
 
     ``shown``: what to call the directory that paths start from.
+    ``unmapped``: as for :func:`is_unmapped`.
     ``lost``: what could not be carried is added to it.
     """
 
-    def __init__(self, shown: bytes) -> None:
+    def __init__(self, shown: bytes, unmapped: tuple[int, int]) -> None:
         self._shown = shown
+        self._unmapped = unmapped
         self.lost: list[Loss] = []
         # Some file systems cut times to whole seconds.  Until one has been seen not to, every time
         # is read back.
@@ -82,14 +94,14 @@ class FactsWriter:
             if attribute.startswith("user."):
                 self._xattr(fd, -1, attribute, value, path)
         mode = S_IMODE(facts.st_mode)
-        reason = self.own(fd, -1, facts.st_uid, facts.st_gid)
+        reason = self._own_as(fd, -1, facts)
         if reason is not None:
             self.lost.append(("owners", path, reason))
             # A program that was to run as its owner must not run as somebody else.
             if not S_ISDIR(facts.st_mode):
-                mode &= ~_SET_ID
+                mode &= ~SET_ID
         os.fchmod(fd, mode)
-        if mode & _SET_ID and S_IMODE(os.fstat(fd).st_mode) != mode:
+        if mode & SET_ID and S_IMODE(os.fstat(fd).st_mode) != mode:
             self.lost.append(("set-id bits", path, "not a member of the group"))
         for attribute, value in entry.xattrs.items():
             if attribute.startswith("user."):
@@ -104,10 +116,10 @@ class FactsWriter:
         """Give a symbolic link, device, FIFO or socket its facts, by its name: it is never opened."""
         facts = entry.stat
         mode = S_IMODE(facts.st_mode)
-        reason = self.own(name, dir_fd, facts.st_uid, facts.st_gid)
+        reason = self._own_as(name, dir_fd, facts)
         if reason is not None:
             self.lost.append(("owners", path, reason))
-            mode &= ~_SET_ID
+            mode &= ~SET_ID
         if not S_ISLNK(facts.st_mode):
             # Linux before 6.6 has no chmod that stops at a symbolic link; but nobody else can reach
             # what is written before it is published (output.py).
@@ -126,6 +138,11 @@ class FactsWriter:
             self.lost.append(("times", path, "outside the range of the file system, or finer than it keeps"))
         elif wanted % _COARSE:
             self._fine_times = True
+
+    def _own_as(self, file: int | bytes, dir_fd: int, facts: Stat) -> str | None:
+        """Give a file the owner that was read; why it may be another one."""
+        reason = self.own(file, dir_fd, facts.st_uid, facts.st_gid)
+        return UNMAPPED if reason is None and is_unmapped(facts, self._unmapped) else reason
 
     def own(self, file: int | bytes, dir_fd: int, uid: int, gid: int) -> str | None:
         """Give a file its owner, or at least its group; why not, if the kernel refuses.

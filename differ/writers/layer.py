@@ -13,6 +13,7 @@ from ..compare import CAPABILITY
 from ..content import changed, is_unchanged
 from ..model import ChangeKind, DifferError, os_reason, printable
 from ..whiteout import PREFIX
+from .facts import SET_ID, UNMAPPED, is_unmapped
 from .tar import END, LINK, TYPES, Header, packed, padding
 
 TYPE_CHECKING = False
@@ -42,6 +43,7 @@ class LayerWriter:
     ``all_xattrs``: whether all attributes are carried, and not only capabilities.
     ``owners``: what becomes of a uid and of a gid, which raise ``LookupError`` for one that there is none for; None
     for nothing.
+    ``unmapped``: as for :func:`.facts.is_unmapped`.
     ``twice``: whether one name may be written as an entry and as a whiteout, as BuildKit does it.
     ``latest``: seconds since 1970 after which no time is; None for any (SOURCE_DATE_EPOCH,
     https://reproducible-builds.org/specs/source-date-epoch/).
@@ -57,11 +59,13 @@ class LayerWriter:
         *,
         all_xattrs: bool,
         owners: tuple[Callable[[int], int], Callable[[int], int]] | None,
+        unmapped: tuple[int, int],
         twice: bool,
         latest: int | None,
     ) -> None:
         self._put = put
         self._owners = owners
+        self._unmapped = unmapped
         # Names that stand for something else too, as far as they may meet.
         self._taken: set[bytes] | None = None if twice else set()
         self._source = source
@@ -106,6 +110,11 @@ class LayerWriter:
     def _entry(self, change: Change, entry: Entry) -> None:
         facts = entry.stat
         kind = S_IFMT(facts.st_mode)
+        mode = S_IMODE(facts.st_mode)
+        if is_unmapped(facts, self._unmapped):
+            self._losses.add("owners", change.path, UNMAPPED)
+            if not S_ISDIR(facts.st_mode):
+                mode &= ~SET_ID
         is_device = S_ISCHR(facts.st_mode) or S_ISBLK(facts.st_mode)
         uid, gid = facts.st_uid, facts.st_gid
         try:
@@ -116,7 +125,7 @@ class LayerWriter:
         header = Header(
             change.path + b"/" if S_ISDIR(facts.st_mode) else change.path,
             TYPES[kind],
-            S_IMODE(facts.st_mode),
+            mode,
             uid,
             gid,
             mtime=self._time(facts.st_mtime_ns),
