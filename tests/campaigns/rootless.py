@@ -124,7 +124,7 @@ def _judged(place: Place, which: str) -> tuple[Counter[str], list[str]]:
     )
     # What could not be carried is now of somebody who is mapped.
     again = {row["path"]: (row["uid"], row["gid"]) for row in read_tree(out)[1:]}
-    good = {path for path, owner in again.items() if _is_mapped(which, *owner) and owner[0] != _NOBODY}
+    good = {path for path, owner in again.items() if _is_mapped(which, *owner) and _NOBODY not in owner}
     wrong += [] if status == 0 and good >= sure else [f"differ-apply: exit status {status}: {err[-300:]}"]
     wrong += _compared("differ-apply", applied, again, good, _told(err))
 

@@ -597,7 +597,7 @@ def on(where: str, place: Path) -> Iterator[Path]:
             yield found
 
 
-Row3 = tuple[str, list[str], int, int, list[str], float]
+Tried = tuple[str, list[str], int, int, list[str], float]
 """A kind, the file systems, runs that were whole and that were refused, what is wrong, seconds."""
 
 
@@ -605,13 +605,15 @@ def campaign(
     static: bool,
     sizes: Sizes = FULL,
     places: tuple[str, ...] = PLACES,
-    kinds: tuple[str, ...] = (),
+    kinds: dict[str, tuple[Kind, tuple[str, ...]]] | None = None,
     end: float = float("inf"),
-) -> list[Row3]:
-    """Make each kind in each place, and run the commands on it."""
+) -> list[Tried]:
+    """Make each kind in each place, and run the commands on it.
+
+    ``places``: ``here`` is the file system of temporary files.
+    """
     table_rows = []
-    for name in kinds or KINDS:
-        kind, possible = KINDS[name]
+    for name, (kind, possible) in (kinds or KINDS).items():
         found: Counter[str] = Counter()
         wrong: list[str] = []
         done = []
@@ -641,7 +643,7 @@ def campaign(
     return table_rows
 
 
-def table(found: list[Row3]) -> str:
+def table(found: list[Tried]) -> str:
     """The outcomes as Markdown."""
     lines = [
         "| input | on | whole, as the judges say | refused, nothing left | wrong | s |",
