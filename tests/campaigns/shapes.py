@@ -41,7 +41,7 @@ class Sizes(NamedTuple):
 
 
 FULL = Sizes(100_000, 10_000, 65_000, 5000)
-SHORT = Sizes(1500, 600, 300, 400)
+SHORT = Sizes(600, 300, 200, 300)
 
 
 class Ran(NamedTuple):
@@ -155,7 +155,16 @@ class Bench:
             "--layer", layer, "--layer-xattrs", "all", "--compare", "metadata", "scratch", self.upper
         )
         unpacked.mkdir()
-        tar = ["tar", "--xattrs", "--xattrs-include=*", "--numeric-owner", "-xpf", layer, "-C", unpacked]
+        tar = [
+            "tar",
+            "--xattrs",
+            "--xattrs-include=*",
+            "--numeric-owner",
+            "-xpf",
+            str(layer),
+            "-C",
+            str(unpacked),
+        ]
         done = subprocess.run(tar, capture_output=True, text=True, check=False)
         now = [_in_a_layer(row) for row in self.rows(unpacked)] if not done.returncode else []
         seconds = [_in_a_layer(row) for row in wanted if row["type"] != "socket"]
@@ -442,12 +451,13 @@ def many_links(bench: Bench) -> None:
     bench.all_ways(paths=False)
 
 
-_EIB = 1 << 60
+LAST = (1 << 63) - 1  # the largest size that there is, which is no multiple of a page
 
 
 def sparse(bench: Bench) -> None:
-    """A file of 8 EiB less a page with a few bytes at its start, in its middle and at its end."""
-    most = (8 * _EIB if bench.where in ("xfs", "btrfs", "tmpfs") else 16 << 40) - 4096
+    """A file of 8 EiB less a byte with a few bytes at its start, in its middle and at its end."""
+    # The lseek(2) of tmpfs on Linux 6.18 does not find the last page of the largest file.
+    most = {"xfs": LAST, "btrfs": LAST, "tmpfs": LAST - 4095}.get(bench.where, (16 << 40) - 4096)
     where = (0, most // 2 // 4096 * 4096, most - 5)
     for side, _ in zip(("lower", "upper"), _both(bench)):
         for name in ("same", "differs", *(["new"] if side == "upper" else [])):
@@ -458,13 +468,13 @@ def sparse(bench: Bench) -> None:
                     file.write(b"12345" if name != "differs" or at != where[-1] else side.encode())
             os.utime(bench.place / side / name, ns=(1, 1))
 
-    def held(path: Path) -> tuple[int, list[bytes], bool]:
+    def held(path: Path) -> tuple[int, list[bytes], bool] | None:
+        if not path.exists():
+            return None
         facts = path.stat()
-        with open(path, "rb") as file:
-            found = []
-            for at in where:
-                file.seek(at)
-                found.append(file.read(5))
+        fd = os.open(path, os.O_RDONLY)
+        found = [os.pread(fd, 5, at) for at in where]
+        os.close(fd)
         return facts.st_size, found, facts.st_blocks < 2048
 
     for jobs in ("1", "2"):
@@ -530,7 +540,7 @@ def privileged(bench: Bench) -> None:
             t.link("d/p0", "d/second-name")
         t.settle((1, 1))
     bench.all_ways(paths=False)
-    for jobs in ("1", "2"):
+    for jobs in ("2",) if bench.sizes is SHORT else ("1", "2"):
         for apply in (False, True):
             out = bench.new()
             log = bench.new("log")
