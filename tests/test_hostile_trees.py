@@ -84,3 +84,13 @@ def test_which_ids_stand_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(linux, "_whole", refuse)  # no /proc
     assert linux.unmapped_ids() == (-1, -1)
+
+
+def test_an_answer_below_zero_is_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As btrfs gives it at the end of the largest file."""
+
+    def lseek(*words: int) -> int:
+        raise SystemError("returned a result with an exception set")
+
+    monkeypatch.setattr(os, "lseek", lseek)
+    assert linux.next_hole(0, 5, 100) == 100
