@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 NAMES := apply rebase dockerfile frontend
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test test-quick test-programs test-pyz test-static test-image bin pyz image check fmt laws memory scale fuzz faults startup bench bench-quick plots bench-frontend clean
+.PHONY: help demo test test-quick test-programs test-pyz test-static test-image bin pyz image check fmt laws memory scale fuzz faults hostile startup bench bench-quick plots bench-frontend clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -92,6 +92,10 @@ fuzz: $(VENV)/installed-test
 ## make faults      every system call fails, signals, full disks, trees that change: as root, 15 minutes (FAULTS=OPTIONS)
 faults: packages-test $(VENV)/installed-test bin
 	$(BIN)/python -m tests.campaigns.faults $(FAULTS)
+
+## make hostile     links that race, shapes, mounts and owners that want to harm: as root, 40 minutes (HOSTILE=OPTIONS)
+hostile: packages-test $(VENV)/installed-test bin
+	$(BIN)/python -m tests.campaigns.hostile $(HOSTILE)
 
 ## make startup     CPU time of the static program's start against python3 -c pass
 startup: bin

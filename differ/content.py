@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from .model import Stat, Tally, Tree
 
 _BLOCK = 256 * 1024  # bytes read at a time
+LAST = 2**63 - 1
+"""The largest size of a file; the kernel reads nothing that might end behind it (pread(2), EINVAL)."""
 _COPY_BLOCK = 8 * 1024 * 1024  # bytes copied by one call, so that a signal or a tick waits for little
 
 
@@ -118,7 +120,11 @@ class Comparer:
 def _fill(fd: int, buffer: bytearray, offset: int, wanted: int) -> int:
     """Read at least ``wanted`` bytes at ``offset`` into ``buffer``; fewer only at the file's end."""
     # To ask for what the buffer holds, and not for what is wanted, saves making a view of it.
-    count = os.preadv(fd, [buffer], offset)
+    if offset > LAST - len(buffer):
+        with memoryview(buffer) as view:
+            count = os.preadv(fd, [view[:wanted]], offset)
+    else:
+        count = os.preadv(fd, [buffer], offset)
     while 0 < count < wanted:
         with memoryview(buffer) as view:
             more = os.preadv(fd, [view[count:wanted]], offset + count)

@@ -109,6 +109,11 @@ def _inode(facts: Stat | os.stat_result) -> tuple[int, int]:
 
 def steps(standing: list[bytes], wanted: list[bytes]) -> tuple[int, list[bytes]]:
     """How to get from one directory of a tree to another: how often to leave, what to enter then."""
+    # Mostly one lies below the other, and both may be very deep.
+    if standing == wanted[: len(standing)]:
+        return 0, wanted[len(standing) :]
+    if wanted == standing[: len(wanted)]:
+        return len(standing) - len(wanted), []
     common = 0
     for here, there in zip(standing, wanted):
         if here != there:

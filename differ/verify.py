@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 from stat import S_IFMT, S_IMODE, S_ISBLK, S_ISCHR, S_ISDIR, S_ISLNK, S_ISREG, S_ISSOCK
 
-from .content import changed, is_unchanged
+from .content import LAST, changed, is_unchanged
 from .linux import next_data
 from .model import TYPE_NAMES, DifferError, os_reason
 
@@ -163,7 +163,9 @@ class Proof:
                 while True:
                     # What is a hole on both sides is equal.
                     offset = min(next_data(fd, offset, upper.st_size) for fd in (left, right))
-                    one = os.pread(left, _BLOCK, offset)
+                    if offset == LAST:
+                        break
+                    one = os.pread(left, min(_BLOCK, LAST - offset), offset)
                     if one != _read(right, len(one), offset):
                         return False
                     self._tally.tick()

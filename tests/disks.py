@@ -12,17 +12,18 @@ IMAGES = {"btrfs": 128, "ext4": 8, "xfs": 320}
 
 
 @contextlib.contextmanager
-def disk(place: Path, kind: str, *options: str) -> Iterator[Path]:
+def disk(place: Path, kind: str, *options: str, size: int = 0) -> Iterator[Path]:
     """A new file system, mounted below ``place``.
 
     ``options``: for mkfs, or for mount if the file system needs no image.
+    ``size``: MiB of the image, if not the least.
     """
     where = place / f"{kind}-disk"
     where.mkdir()
     if kind in IMAGES:
         image = place / f"{kind}-image"
         with open(image, "xb") as file:
-            file.truncate(IMAGES[kind] << 20)
+            file.truncate((size or IMAGES[kind]) << 20)
         # mkfs.btrfs tells news, and mkfs.ext4 warns of the year 2038.
         null = subprocess.DEVNULL
         subprocess.run([f"mkfs.{kind}", "-q", *options, image], check=True, stdout=null, stderr=null)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import itertools
 import os
 import shutil
 import stat
@@ -182,7 +183,7 @@ def read_tree(root: AnyPath) -> list[Row]:
     groups: dict[tuple[int, int], list[Row]] = {}
     fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        for path, name, dir_fd in [(b".", b".", fd), *_below(fd, b"")]:
+        for path, name, dir_fd in itertools.chain([(b".", b".", fd)], _below(fd, b"")):
             row, inode = _read_entry(path, name, dir_fd)
             rows.append(row)
             if row["type"] != "dir":

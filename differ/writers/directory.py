@@ -38,7 +38,8 @@ class Batch:
     """What is written together.
 
     ``entries``: directory, name and facts of each that waits.
-    ``left``: the directories that have been left meanwhile, and what they are given after that.
+    ``left``: the directories that have been left meanwhile, and what they are given after that: a path, and how many
+    of its names lead to the directory, so that those which are left together share it.
     ``lost``: what could not be carried.  ``size``: bytes of file content.
     """
 
@@ -46,7 +47,7 @@ class Batch:
 
     def __init__(self) -> None:
         self.entries: list[tuple[list[bytes], bytes, Entry]] = []
-        self.left: list[tuple[list[bytes], Entry | Again]] = []
+        self.left: list[tuple[list[bytes], int, Entry | Again]] = []
         self.lost: list[Loss] = []
         self.size = 0
 
@@ -136,13 +137,13 @@ class DirectoryWriter:
 
     def _go(self, parents: list[bytes]) -> None:
         up, down = steps(self._descent.names, parents)
-        for _ in range(up):
-            names = [*self._descent.names]
-            self._batch.left.append((names, self._pending.pop()))
+        names = [*self._descent.names] if up else []
+        for depth in range(len(names), len(names) - up, -1):
+            self._batch.left.append((names, depth, self._pending.pop()))
             try:
                 self._descent.leave()
             except OSError as error:
-                raise self._failed(error, b"/".join(names)) from error
+                raise self._failed(error, b"/".join(names[:depth])) from error
         if down:
             # A directory that has been left may still be waiting for its facts.
             self._complete()
@@ -337,7 +338,8 @@ class DirectoryWriter:
         """Give the directories that were left meanwhile their facts, and tell of what was lost."""
         self._facts.lost = batch.lost
         descent = self._elsewhere
-        for names, pending in batch.left:
+        for shared, depth, pending in batch.left:
+            names = shared[:depth]
             path = b"/".join(names)
             try:
                 seek(descent, descent.names, names)
