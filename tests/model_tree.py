@@ -352,8 +352,9 @@ def subtract(lower: ModelTree, upper: ModelTree) -> Differences:
                 continue
             fields = before.fields(after)
             is_same_type = before.type == after.type
-            if is_same_type and after.type != "dir" and were[id(before)] != are[id(after)]:
-                fields |= {"links"}
+            # That names are others is told where it is the only reason: all names are known at the end only.
+            if not fields and after.type != "dir" and were[id(before)] != are[id(after)]:
+                fields = frozenset(["links"])
             if fields:
                 found[path] = ("M", fields)
             if is_same_type:

@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -294,7 +295,7 @@ class Edits(RuleBasedStateMachine):
         self.is_checked = True
         self.counts["checks"] += 1
         upper = self.upper.rows()
-        assert canonical(read_tree(self.place / "upper")) == upper, "the model is wrong"
+        agree("the model of UPPER", canonical(read_tree(self.place / "upper")), upper)
         self._check()
 
     def _check(self) -> None:
@@ -308,15 +309,15 @@ class Edits(RuleBasedStateMachine):
             way = _WAY.search(err)
             assert way is not None, err
             self.counts[f"way: {way[1] or way[2]}"] += 1
-        assert reported(told) == differences
+        agree("the report", reported(told), differences)
         written = canonical(read_tree(out))
-        assert written == changeset(self.upper, differences, self.style)
+        agree("OUT", written, changeset(self.upper, differences, self.style))
         for kind, _ in differences.values():
             self.counts[kind] += 1
         self.counts["entries of OUT"] += len(written)
         if self.style != "none":
             applied = laid_over(self.lower.rows(), written, self.style)
-            assert carried(applied, written) == carried(self.upper.rows(), written)
+            agree("LOWER with OUT", carried(applied, written), carried(self.upper.rows(), written))
         self.counts["right"] += 1
         shutil.rmtree(out)
 
@@ -330,7 +331,7 @@ class Edits(RuleBasedStateMachine):
 
     def _end(self) -> None:
         """Once a script: LOWER is as it was, the proof and differ-apply agree.  An overlay is looked at as a view too."""
-        assert canonical(read_tree(self.place / "lower")) == self.lower.rows(), "LOWER has been changed"
+        agree("LOWER", canonical(read_tree(self.place / "lower")), self.lower.rows())
         if self.is_overlay:
             self.shown.close()
             self._show(f"lowerdir={self.layers}/top:{self.layers}/low,redirect_dir=follow")
@@ -347,7 +348,7 @@ class Edits(RuleBasedStateMachine):
             assert status == 0, err
             applied = canonical(read_tree(trees[3]))
             out = canonical(read_tree(trees[2]))
-            assert carried(applied, out) == carried(self.upper.rows(), out)
+            agree("differ-apply", carried(applied, out), carried(self.upper.rows(), out))
         self.counts["proofs"] += 1
         for tree in trees[2:]:
             shutil.rmtree(tree, ignore_errors=True)
@@ -357,6 +358,14 @@ def _value(type: str, value: int) -> Any:
     """What a new entry of a type has."""
     values: dict[str, list[Any]] = {"file": _DATA, "symlink": _TARGETS, "chr": _DEVICES, "blk": _DEVICES}
     return values[type][value % len(values[type])] if type in values else None
+
+
+def agree(what: str, found: Mapping[bytes, Any], wanted: Mapping[bytes, Any]) -> None:
+    """Fail with what is not the same."""
+    if found != wanted:
+        paths = [path for path in sorted({*found, *wanted}) if found.get(path) != wanted.get(path)]
+        lines = [f"{path!r}: {found.get(path)}, not {wanted.get(path)}" for path in paths]
+        raise AssertionError("\n".join([f"{what}:", *lines]))
 
 
 def reported(lines: str) -> Differences:
