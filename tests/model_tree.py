@@ -57,7 +57,7 @@ class Node:
             found.add("mtime")
         if self.value != other.value:
             found.add({"file": "content", "symlink": "target"}.get(self.type, "device"))
-            if self.type == "file" and len(self.value) != len(other.value):
+            if self.type in ("file", "symlink") and len(self.value) != len(other.value):
                 found.add("size")
         return frozenset(found)
 

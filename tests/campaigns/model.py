@@ -46,7 +46,7 @@ from .shards import Found, Shard, disks, examples, run_shard, run_shards
 
 KINDS = ("ext4", "xfs", "btrfs", "tmpfs", "overlayfs")
 LAYERS = ("tmpfs", "ext4", "xfs")
-STEPS = 12
+STEPS = 8
 _PER_SHARD = 100
 
 _NAMES = [b"a", b"b", b"c", b"d", b"d-", b"new\nline", b"bad\xff", b".whx"]
@@ -89,7 +89,7 @@ class Edits(RuleBasedStateMachine):
 
     # ------------------------------------------------------------ the trees at the beginning
     @initialize(
-        entries=st.lists(_entry, min_size=3, max_size=10),
+        entries=st.lists(_entry, min_size=2, max_size=12),
         links=st.lists(st.tuples(_any, _any, _name), max_size=3),
         style=st.sampled_from(["oci", "overlay", "none"]),
         redirects=st.booleans(),
@@ -105,8 +105,9 @@ class Edits(RuleBasedStateMachine):
     ) -> None:
         self.style, self.hidden = style, hidden
         lower = ModelTree()
-        lower.make(b"c", "dir")  # what two mounts prove is not asked of a tree without directories
-        lower.make(b"c/a", "file", b"kept")
+        for path in (b"c", b"d", b"d/c"):  # what two mounts prove is not asked of a tree with less
+            lower.make(path, "dir")
+            lower.make(path + b"/a", "file", b"kept")
         for where, name, kind, value, mode, owner, _ in entries:
             path = self._free(lower, where, name)
             lower.make(path, kind, _value(kind, value))
@@ -446,9 +447,9 @@ def main() -> int:
         shards = []
         for index in range(-(-options.scripts // _PER_SHARD)):
             count = min(_PER_SHARD, options.scripts - index * _PER_SHARD)
-            for kind in options.kinds:
+            for offset, kind in enumerate(options.kinds):
                 place = made[LAYERS[index % len(LAYERS)] if kind == "overlayfs" else kind]
-                shards.append(Shard(kind, options.seed + index, count, place))
+                shards.append(Shard(kind, options.seed + len(KINDS) * index + offset, count, place))
         found, wrong, left = run_shards("tests.campaigns.model", shards, 60 * options.minutes)
     print(f"### Model\n\nSeed {options.seed}, at most {STEPS} steps a script.\n\n{table(found)}\n")
     if "overlayfs" in found:

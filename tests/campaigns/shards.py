@@ -74,7 +74,7 @@ def run_shard(words: Sequence[str], work: Callable[[Shard, Counter[str]], None])
         notes = "\n".join(getattr(error, "__notes__", ()))
         wrong = f"{shard.kind}, seed {shard.seed}: {notes}\n{traceback.format_exc()[-6000:]}"
     counts["ms"] = round(1000 * (time.monotonic() - began))
-    sys.stdout.write(json.dumps({"counts": counts, "wrong": wrong}))
+    sys.stdout.write("\n" + json.dumps({"counts": counts, "wrong": wrong}))
     return 0
 
 
@@ -97,8 +97,8 @@ def run_shards(module: str, shards: Sequence[Shard], seconds: float) -> tuple[Fo
             shard, process = running.pop(0)
             said, _ = process.communicate()
             try:
-                told = json.loads(said)
-            except ValueError:
+                told = json.loads(said.splitlines()[-1])
+            except (ValueError, IndexError):
                 told = {"counts": {}, "wrong": f"{shard}: exit status {process.returncode}: {said[-2000:]}"}
             found[shard.kind].update(told["counts"])
             wrong += [told["wrong"]] if told["wrong"] else []
