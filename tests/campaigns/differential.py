@@ -31,7 +31,7 @@ from tests.oci_layout import TAG, write_image
 from tests.room import command
 from tests.trees import Row, read_tree
 
-from .model import reported
+from .edits import reported
 from .shards import Found, Shard, disks, examples, run_shard, run_shards
 
 PEERS = ("containerd", "umoci", "rsync")
