@@ -42,7 +42,7 @@ def table(found: Found) -> str:
     )
     lines = [f"| UPPER on | {' | '.join(heads)} |", "|---|" + "--:|" * len(heads)]
     for kind, counts in [*found.items(), ("all", sum(found.values(), Counter()))]:
-        figures = [*(f"{counts[name]:,}" for name in columns), f"{counts['ms'] // 1000:,}"]
+        figures = [f"{counts[name]:,}" for name in columns]
         lines.append(f"| {kind} | {' | '.join(figures)} |")
     return "\n".join(lines)
 
