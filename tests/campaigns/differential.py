@@ -85,6 +85,12 @@ class Case(NamedTuple):
         """Whether something differs, and nothing but these facts."""
         return bool(self.facts()) and self.facts() <= set(facts)
 
+    def has_the_values(self) -> bool:
+        """Whether both have the same attributes, but for such without a value."""
+        sides = [rows[self.path].get("xattrs", {}) for rows in (self.lower, self.upper)]
+        old, new = ({name: value for name, value in side.items() if value} for side in sides)
+        return old == new
+
     def is_same_to_native(self) -> bool:
         return self.both() is not None and self.path not in changed(self.lower, self.upper, "native")
 
@@ -173,6 +179,16 @@ RULES = (
         "2",
         lambda case: case.only("links"),
         "the set of names counts; umoci compares their number",
+    ),
+    Rule(
+        "an attribute without a value",
+        ("umoci",),
+        False,
+        "2",
+        lambda case: (
+            "xattrs" in case.facts() and case.only("xattrs", "ns", "links") and case.has_the_values()
+        ),
+        "all attributes count; umoci does not see one whose value is empty",
     ),
     Rule(
         "the number of a device",
