@@ -29,17 +29,7 @@ def _work(shard: Shard, counts: Counter[str]) -> None:
 def table(found: Found) -> str:
     """What was done, as Markdown."""
     columns = ("scripts", "edits", "checks", "A", "M", "D", "entries of OUT", "proofs")
-    heads = (
-        "scripts",
-        "edits",
-        "checks",
-        "added",
-        "modified",
-        "removed",
-        "entries of OUT",
-        "proofs",
-        "CPU s",
-    )
+    heads = ("scripts", "edits", "checks", "added", "modified", "removed", "entries of OUT", "proofs")
     lines = [f"| UPPER on | {' | '.join(heads)} |", "|---|" + "--:|" * len(heads)]
     for kind, counts in [*found.items(), ("all", sum(found.values(), Counter()))]:
         figures = [f"{counts[name]:,}" for name in columns]
