@@ -117,10 +117,7 @@ class LayerFinder(UntouchedFinder):
             *parents, last = path.split(b"/")
             found.rows.append((parents, [], [last], []))
         finally:
-            if lower_fd >= 0:
-                os.close(lower_fd)
-            if upper_fd >= 0:
-                os.close(upper_fd)
+            linux.close_all(lower_fd, upper_fd)
 
     def _names(self, prefix: bytes, names: list[bytes], lower: int, upper: int) -> None:
         """Look at names that are no directories, on one side at least.
