@@ -46,6 +46,9 @@ def words_of(part: str, place: Path) -> list[str]:
     return [word.format(place=place, **names) for word in PARTS[part][1]]
 
 
+HANGS = -1000
+
+
 class Bench:
     """A place with the trees of one part, and the runs there.
 
@@ -75,13 +78,13 @@ class Bench:
 
 
 def ended(words: list[str]) -> tuple[int, str]:
-    """A run, to its end: its exit status and stderr; the status -1000 if it hangs."""
+    """A run, to its end: its exit status and stderr; the status HANGS if there is none."""
     try:
         done = subprocess.run(
             words, cwd="/", capture_output=True, timeout=120, env=ENVIRONMENT, errors="replace"
         )
     except subprocess.TimeoutExpired:
-        return -1000, "it hangs"
+        return HANGS, "it hangs"
     return done.returncode, done.stderr
 
 

@@ -14,7 +14,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from .bench import PARTS, Bench, ended, not_one_line, side_by_side
+from .bench import HANGS, PARTS, Bench, ended, not_one_line, side_by_side
 from .material import proof, state
 from .strace import Reference, calls
 from .tolerance import ERRNOS, TOLERATED, UNFAILING, Fault, is_tolerated, operation
@@ -87,6 +87,8 @@ class Traced(Bench):
         faults = [
             Fault(call, errno, at, self.reference, self.place) for call in calls(log) if call.is_injected
         ]
+        if status == HANGS:
+            return "hangs", err
         if not faults:
             return "not reached", ""
         now = state(self.results)
