@@ -89,13 +89,14 @@ fuzz: $(VENV)/installed-test
 	$(BIN)/pip install -q -e '.[fuzz]'
 	$(BIN)/python -m tests.fuzz $(FUZZ)
 
-## make faults      every system call fails, signals, full disks, trees that change: as root, 15 minutes (FAULTS=OPTIONS)
+## make faults      every system call fails, signals, full disks, trees that change: as root, 25 minutes (FAULTS=OPTIONS)
 faults: packages-test $(VENV)/installed-test bin
 	$(BIN)/python -m tests.campaigns.faults $(FAULTS)
 
 ## make hostile     links that race, shapes, mounts and owners that want to harm: as root, 40 minutes (HOSTILE=OPTIONS)
 hostile: packages-test $(VENV)/installed-test bin
 	$(BIN)/python -m tests.campaigns.hostile $(HOSTILE)
+
 ## make model       20,000 random scripts of edits on five file systems beside a model: as root, an hour (MODEL=OPTIONS)
 model: packages-test $(VENV)/installed-test
 	$(BIN)/python -m tests.campaigns.model $(MODEL)
@@ -147,7 +148,8 @@ packages:
 
 packages-test: packages
 	@docs/install-packages.sh acl attr btrfs-progs chromium debootstrap e2fsprogs fonts-dejavu-core gcc \
-	    golang-github-containerd-continuity-dev golang-go libc6-dev libpython3-dev rsync skopeo strace tar umoci util-linux xfsprogs
+	    golang-github-containerd-continuity-dev golang-go libc6-dev libpython3-dev ntfs-3g rsync skopeo strace tar \
+	    umoci util-linux xfsprogs
 
 packages-bin: packages
 	@docs/install-packages.sh gcc libc6-dev libpython3-dev zlib1g-dev python3-h2 python3-hpack python3-hyperframe
