@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 NAMES := apply rebase dockerfile frontend
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test test-quick test-programs test-pyz test-static test-image bin pyz image check fmt laws memory scale fuzz faults hostile startup bench bench-quick plots bench-frontend clean
+.PHONY: help demo test test-quick test-programs test-pyz test-static test-image bin pyz image check fmt laws memory scale fuzz faults hostile model differential startup bench bench-quick plots bench-frontend clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -89,13 +89,21 @@ fuzz: $(VENV)/installed-test
 	$(BIN)/pip install -q -e '.[fuzz]'
 	$(BIN)/python -m tests.fuzz $(FUZZ)
 
-## make faults      every system call fails, signals, full disks, trees that change: as root, 15 minutes (FAULTS=OPTIONS)
+## make faults      every system call fails, signals, full disks, trees that change: as root, 25 minutes (FAULTS=OPTIONS)
 faults: packages-test $(VENV)/installed-test bin
 	$(BIN)/python -m tests.campaigns.faults $(FAULTS)
 
 ## make hostile     links that race, shapes, mounts and owners that want to harm: as root, 40 minutes (HOSTILE=OPTIONS)
 hostile: packages-test $(VENV)/installed-test bin
 	$(BIN)/python -m tests.campaigns.hostile $(HOSTILE)
+
+## make model       20,000 random scripts of edits on five file systems beside a model: as root, an hour (MODEL=OPTIONS)
+model: packages-test $(VENV)/installed-test
+	$(BIN)/python -m tests.campaigns.model $(MODEL)
+
+## make differential  containerd's walk, umoci and rsync on 4,000 random pairs: as root, half an hour (DIFFERENTIAL=OPTIONS)
+differential: packages-test $(VENV)/installed-test
+	$(BIN)/python -m tests.campaigns.differential $(DIFFERENTIAL)
 
 ## make startup     CPU time of the static program's start against python3 -c pass
 startup: bin
@@ -139,8 +147,9 @@ packages:
 	@docs/install-packages.sh python3 python3-venv ca-certificates
 
 packages-test: packages
-	@docs/install-packages.sh acl attr btrfs-progs chromium debootstrap e2fsprogs fonts-dejavu-core gcc libc6-dev \
-	    libpython3-dev rsync skopeo strace tar umoci util-linux xfsprogs
+	@docs/install-packages.sh acl attr btrfs-progs chromium debootstrap e2fsprogs fonts-dejavu-core gcc \
+	    golang-github-containerd-continuity-dev golang-go libc6-dev libpython3-dev ntfs-3g rsync skopeo strace tar \
+	    umoci util-linux xfsprogs
 
 packages-bin: packages
 	@docs/install-packages.sh gcc libc6-dev libpython3-dev zlib1g-dev python3-h2 python3-hpack python3-hyperframe

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from stat import S_ISDIR
 
+from .content import unreadable
 from .linux import read_xattrs
-from .model import DifferError, os_reason
+from .model import DifferError
 from .scan import DiskTree, seek
 from .whiteout import OPAQUE_NAME
 
@@ -165,7 +166,7 @@ class MergedTree:
         try:
             return read_xattrs(self._changes.fd, name, wanted.__contains__)
         except OSError as error:
-            raise DifferError(f"cannot be read: {os_reason(error)}", self._changes.path(name)) from error
+            raise unreadable(error, self._changes.path(name)) from error
 
     def _read_layer(self, opaque: bool) -> _Layer:
         changes = self._changes

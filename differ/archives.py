@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 
+from .content import unreadable
 from .layered import LayeredTree, Layers
 from .layout import Layout, Reference
+from .linux import close_all
 from .model import DifferError, os_reason
 from .tarball import TAR, Tarball
 
@@ -71,10 +73,14 @@ class Archives:
             fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         except OSError as error:
             raise DifferError(f"cannot be opened: {os_reason(error)}", path) from error
-        facts = os.fstat(fd)
+        try:
+            facts = os.fstat(fd)
+        except OSError as error:
+            close_all(fd)
+            raise unreadable(error, path) from error
         key = facts.st_dev, facts.st_ino
         if key in self._tarballs:
-            os.close(fd)
+            close_all(fd)
         else:
             self._keep(key, Tarball(path, fd))
         return self._tarballs[key]

@@ -192,7 +192,7 @@ def _command(
     terminal = Terminal(name)
     handlers = {number: _signal.getsignal(number) for number in _SIGNALS}
     here = _here()
-    out = about = b""
+    out, about = b"", (b"", "")
     try:
         terminal.catch_signals()
         options = parse(sys.argv[1:] if arguments is None else arguments)
@@ -218,9 +218,7 @@ def _command(
     except ReaderGone:
         status = _BROKEN_PIPE
     except OSError as error:
-        # A descriptor that was refused (EMFILE) has no name; the run's own is better than none.
-        path = about if error.filename is None else os.fsencode(error.filename)
-        terminal.err(f"{name}: {DifferError(os_reason(error), path or None)}\n")
+        terminal.err(f"{name}: {_unnamed(error, *about)}\n")
         status = TROUBLE
     except MemoryError:
         terminal.err(f"{name}: out of memory\n")
@@ -241,11 +239,18 @@ def _command(
     return status
 
 
-def _about(options: Options) -> bytes:
-    """What a failure is about that has no name of its own."""
+def _about(options: Options) -> tuple[bytes, str]:
+    """What a failure is about that has no name of its own, and what could then not be done to it."""
     results = (options.layer, options.to, options.append, options.append_to_scratch, options.report)
-    named = next((os.fsencode(word) for word in results if word), b"")
-    return options.out or named or options.upper
+    named = options.out or next((os.fsencode(word) for word in results if word), b"")
+    return (named, "made") if named else (options.upper, "compared")
+
+
+def _unnamed(error: OSError, about: bytes, done: str) -> DifferError:
+    """A failure that nobody has told with a path: of what has none of its own, as a descriptor that was refused."""
+    if isinstance(error.filename, (bytes, str)):
+        about, done = os.fsencode(error.filename), "opened"
+    return DifferError(f"cannot be {done}: {os_reason(error)}" if about else os_reason(error), about or None)
 
 
 def _here() -> int:

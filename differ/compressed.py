@@ -73,10 +73,10 @@ def decompressor(stored: Stored, magic: bytes, path: bytes) -> tuple[Any, tuple[
     """
     raw: Any = stored
     if magic.startswith(GZIP):
-        from gzip import GzipFile
+        from gzip import BadGzipFile, GzipFile
         from zlib import error
 
-        return GzipFile(fileobj=raw, mode="rb"), (OSError, EOFError, error)
+        return GzipFile(fileobj=raw, mode="rb"), (BadGzipFile, EOFError, error)
     try:
         from compression.zstd import ZstdError, ZstdFile  # Python 3.14 and newer
 

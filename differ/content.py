@@ -9,7 +9,7 @@ import errno
 import os
 from stat import S_IFMT
 
-from .linux import next_data, next_hole
+from .linux import close_all, next_data, next_hole
 from .model import DifferError, os_reason
 
 TYPE_CHECKING = False
@@ -64,7 +64,7 @@ class Comparer:
             # On some file systems that is no promise: to open it is to see.  In an archive it is one.
             for tree, facts in ((lower, lower_stat), (upper, upper_stat)):
                 if facts.st_dev >= 0:
-                    os.close(tree.open(name, facts))
+                    close_all(tree.open(name, facts))
             return True
         left = lower.open(name, lower_stat)
         try:
@@ -81,9 +81,9 @@ class Comparer:
                 # Which of the two could not be read is not known; either name leads to the place.
                 raise DifferError(f"cannot be compared: {os_reason(error)}", upper.path(name)) from error
             finally:
-                os.close(right)
+                close_all(right)
         finally:
-            os.close(left)
+            close_all(left)
         return same
 
     def equal(self, left: int, right: int, start: int, end: int, sparse: bool) -> bool | None:
@@ -104,7 +104,15 @@ class Comparer:
                     break
             size, a, b = pair
             wanted = min(wanted, size)
-            if _fill(left, a, offset, wanted) < wanted or _fill(right, b, offset, wanted) < wanted:
+            filled = False
+            try:
+                filled = (
+                    _fill(left, a, offset, wanted) >= wanted and _fill(right, b, offset, wanted) >= wanted
+                )
+            finally:
+                if not filled:
+                    self._pairs = []  # which hold bytes that nobody has compared
+            if not filled:
                 return None
             self._tally.compared += wanted
             # Past the last byte read both buffers hold what they held before, which was equal: no
@@ -140,6 +148,11 @@ def is_sparse(facts: Stat) -> bool:
     return blocks * 512 < facts.st_size
 
 
+def unreadable(error: OSError, path: bytes) -> DifferError:
+    """The error for what the kernel does not let us read."""
+    return DifferError(f"cannot be read: {os_reason(error)}", path)
+
+
 def changed(path: bytes) -> DifferError:
     """The error for a file that is no longer what it was when it was looked at."""
     return DifferError("changed while it was read; run again when nothing writes to the tree", path)
@@ -159,6 +172,16 @@ def is_unchanged(fd: int, seen: Stat) -> bool:
     )
 
 
+def check_unchanged(fd: int, seen: Stat, path: bytes) -> None:
+    """Raise :class:`DifferError` if an open file is no longer the one that was ``seen``; ``path``: what to call it."""
+    try:
+        if is_unchanged(fd, seen):
+            return
+    except OSError as error:
+        raise unreadable(error, path) from error
+    raise changed(path)
+
+
 class Copier:
     """Copies files by the cheapest call that works, holes left as holes.
 
@@ -172,8 +195,8 @@ class Copier:
     def copy(self, source: int, target: int, facts: Stat, path: bytes) -> None:
         """Copy the open file ``source``, which has ``facts``, into the empty file ``target``.
 
-        ``path``: what to call the source.  Raises :class:`DifferError` when the source changes
-        meanwhile, ``OSError`` when it cannot be read or the target not be written.
+        ``path``: what to call the source.  Raises :class:`DifferError` when the source changes meanwhile or is
+        seen not to be readable, ``OSError`` when the target cannot be written, or nobody knows which of the two.
         """
         size = facts.st_size
         sparse = is_sparse(facts)
@@ -181,12 +204,15 @@ class Copier:
         while offset < size:
             end = size
             if sparse:
-                offset = next_data(source, offset, size)
-                if offset >= size:
-                    break
-                end = next_hole(source, offset, size)
+                try:
+                    offset = next_data(source, offset, size)
+                    if offset >= size:
+                        break
+                    end = next_hole(source, offset, size)
+                except OSError as error:
+                    raise unreadable(error, path) from error
             while offset < end:
-                count = self._some(source, target, offset, min(end - offset, _COPY_BLOCK))
+                count = self._some(source, target, offset, min(end - offset, _COPY_BLOCK), path)
                 if count == 0:
                     raise changed(path)
                 offset += count
@@ -194,14 +220,13 @@ class Copier:
                 self._tally.tick()
         if sparse:
             os.ftruncate(target, size)
-        if not is_unchanged(source, facts):
-            raise changed(path)
+        check_unchanged(source, facts, path)
 
-    def _some(self, source: int, target: int, offset: int, count: int) -> int:
+    def _some(self, source: int, target: int, offset: int, count: int, path: bytes) -> int:
         while True:
             method = self._methods[0]
             try:
-                done = method(source, target, offset, count)
+                done = method(source, target, offset, count, path)
             except OSError as error:
                 if len(self._methods) == 1 or error.errno not in _METHOD_DOES_NOT_WORK:
                     raise
@@ -219,17 +244,20 @@ _METHOD_DOES_NOT_WORK = frozenset(
 under a seccomp filter that does not know it."""
 
 
-def _copy_file_range(source: int, target: int, offset: int, count: int) -> int:
+def _copy_file_range(source: int, target: int, offset: int, count: int, path: bytes) -> int:
     return os.copy_file_range(source, target, count, offset, offset)
 
 
-def _sendfile(source: int, target: int, offset: int, count: int) -> int:
+def _sendfile(source: int, target: int, offset: int, count: int, path: bytes) -> int:
     os.lseek(target, offset, os.SEEK_SET)
     return os.sendfile(target, source, offset, count)
 
 
-def _read_write(source: int, target: int, offset: int, count: int) -> int:
-    data = os.pread(source, min(count, _BLOCK), offset)
+def _read_write(source: int, target: int, offset: int, count: int, path: bytes) -> int:
+    try:
+        data = os.pread(source, min(count, _BLOCK), offset)
+    except OSError as error:
+        raise unreadable(error, path) from error
     view = memoryview(data)
     done = 0
     while done < len(data):

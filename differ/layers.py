@@ -137,10 +137,7 @@ class LayerFinder(UntouchedFinder):
             *parents, last = path.split(b"/")
             found.rows.append((parents, [], [last], []))
         finally:
-            if lower_fd >= 0:
-                os.close(lower_fd)
-            if upper_fd >= 0:
-                os.close(upper_fd)
+            linux.close_all(lower_fd, upper_fd)
 
     def _found(
         self, parents: list[bytes], names: Iterable[tuple[bytes, Asked, Asked]], known: dict[bytes, Known]

@@ -11,7 +11,7 @@ import os
 from stat import S_ISREG
 
 from . import linux
-from .content import new_sha256
+from .content import new_sha256, unreadable
 from .model import DifferError, os_reason, printable
 
 TYPE_CHECKING = False
@@ -83,7 +83,7 @@ class Layout:
             try:
                 self._blobs = linux.open_directory(BLOBS[1], above)
             finally:
-                os.close(above)
+                linux.close_all(above)
         except FileNotFoundError as error:
             self.close()
             raise DifferError(
@@ -107,7 +107,7 @@ class Layout:
         try:
             return parsed(_content(fd, self.path + b"/" + name), self.path + b"/" + name)
         finally:
-            os.close(fd)
+            linux.close_all(fd)
 
     def blob_path(self, digest: str) -> bytes:
         """How a message should call a blob."""
@@ -124,9 +124,13 @@ class Layout:
             fd = linux.open_file(digest.removeprefix(_ALGORITHM).encode(), self._blobs)
         except OSError as error:
             raise DifferError(f"a blob of the image cannot be opened: {os_reason(error)}", path) from error
-        facts = os.fstat(fd)
+        try:
+            facts = os.fstat(fd)
+        except OSError as error:
+            linux.close_all(fd)
+            raise unreadable(error, path) from error
         if not S_ISREG(facts.st_mode) or facts.st_size != size:
-            os.close(fd)
+            linux.close_all(fd)
             raise DifferError(f"is not the blob of {size} bytes that the image wants; fetch it again", path)
         return fd
 
@@ -136,8 +140,10 @@ class Layout:
         try:
             path = self.blob_path(descriptor["digest"])
             content = _content(fd, path)
+        except OSError as error:
+            raise unreadable(error, path) from error
         finally:
-            os.close(fd)
+            linux.close_all(fd)
         if digest_of(content) != descriptor["digest"]:
             raise DifferError("is not what its name says: its SHA-256 is another; fetch it again", path)
         return content
@@ -147,7 +153,7 @@ class Layout:
         try:
             return self.document(INDEX)
         except OSError as error:
-            raise DifferError(f"cannot be read: {os_reason(error)}", self.path + b"/" + INDEX) from error
+            raise unreadable(error, self.path + b"/" + INDEX) from error
 
     def entries(self) -> list[Json]:
         """The descriptors in the index; raises :class:`DifferError`."""

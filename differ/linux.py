@@ -217,7 +217,7 @@ def _whole(path: bytes) -> bytes:
             parts.append(data)
         return b"".join(parts)
     finally:
-        os.close(fd)
+        close_all(fd)
 
 
 def list_inodes(fd: int) -> dict[bytes, int]:

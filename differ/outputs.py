@@ -6,8 +6,8 @@ import os
 from stat import S_ISREG
 
 from . import linux
-from .content import new_sha256, sha256
-from .model import DifferError, os_reason, printable
+from .content import new_sha256, sha256, unreadable
+from .model import DifferError, printable
 from .scan import EmptyTree
 
 TYPE_CHECKING = False
@@ -159,8 +159,8 @@ def digests_of(lower: Tree, upper: Tree) -> Digests:
         try:
             return sha256(fd, facts.st_size)
         except OSError as error:
-            raise DifferError(f"cannot be read: {os_reason(error)}", tree.path(name)) from error
+            raise unreadable(error, tree.path(name)) from error
         finally:
-            os.close(fd)
+            linux.close_all(fd)
 
     return lambda change: (of_side(lower, change, change.lower), of_side(upper, change, change.upper))

@@ -12,7 +12,7 @@ import os
 
 from . import linux
 from .compare import is_private
-from .content import changed, is_unchanged
+from .content import changed, check_unchanged, unreadable
 from .model import DifferError, os_reason
 
 TYPE_CHECKING = False
@@ -67,14 +67,14 @@ class Descent:
         fd = linux.open_directory(name, self._fds[-1])
         inode = _inode(os.fstat(fd))
         if seen is not None and inode != _inode(seen):
-            os.close(fd)
+            linux.close_all(fd)
             raise _moved()
         self._fds.append(fd)
         self._inodes.append(inode)
         self.names.append(name)
         far = len(self._fds) - 1 - _OPEN_DIRECTORIES
         if far > 0 and self._fds[far] >= 0:
-            os.close(self._fds[far])
+            linux.close_all(self._fds[far])
             self._fds[far] = -1
 
     def leave(self) -> None:
@@ -86,10 +86,10 @@ class Descent:
         if self._fds[-2] < 0:
             parent = linux.open_parent(self._fds[-1])
             if _inode(os.fstat(parent)) != self._inodes[-2]:
-                os.close(parent)
+                linux.close_all(parent)
                 raise _moved()
             self._fds[-2] = parent
-        os.close(self._fds.pop())
+        linux.close_all(self._fds.pop())
         self._inodes.pop()
         self.names.pop()
 
@@ -273,8 +273,7 @@ class DiskTree:
         except OSError as error:
             raise self._unreadable(error, name) from error
         try:
-            if not is_unchanged(fd, facts):
-                raise changed(self.path(name))
+            check_unchanged(fd, facts, self.path(name))
             if not facts.st_size and linux.holds_more(fd, 0):
                 # Nobody knows where such a file ends, and some never do.
                 raise DifferError(
@@ -283,10 +282,10 @@ class DiskTree:
                     self.path(name),
                 )
         except OSError as error:
-            os.close(fd)
+            linux.close_all(fd)
             raise self._unreadable(error, name) from error
         except DifferError:
-            os.close(fd)
+            linux.close_all(fd)
             raise
         return fd
 
@@ -300,7 +299,7 @@ class DiskTree:
                 "vanished or was replaced while the tree was read; run again when nothing writes to it",
                 self.path(name),
             )
-        return DifferError(f"cannot be read: {os_reason(error)}", self.path(name))
+        return unreadable(error, self.path(name))
 
 
 def seek(tree: Tree | Descent, standing: list[bytes], parents: list[bytes]) -> None:

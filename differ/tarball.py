@@ -103,7 +103,7 @@ class Tarball:
             if magic.startswith((GZIP, ZSTD)):
                 self._fd = self._unpack(stored, magic, diff_id)
                 self._seen = os.fstat(self._fd)
-                os.close(fd)
+                linux.close_all(fd)
             elif digest is not None or diff_id is not None:
                 stored.drain()
                 _check(path, diff_id, stored.digest(), "the layer's")
@@ -136,7 +136,7 @@ class Tarball:
                 raise DifferError(f"is damaged: {error}", self.path) from error
             _check(self.path, diff_id, f"sha256:{unpacked.hexdigest()}", "the layer's")
         except BaseException:
-            os.close(spool)
+            linux.close_all(spool)
             raise
         return spool
 
@@ -163,7 +163,7 @@ class Tarball:
                     room = self._copy(fd, start, count, room)
                 os.lseek(fd, 0, os.SEEK_SET)
             except BaseException:
-                os.close(fd)
+                linux.close_all(fd)
                 raise
         except OSError as error:
             raise DifferError(f"cannot be unpacked: {os_reason(error)}", path) from error

@@ -14,8 +14,8 @@ from __future__ import annotations
 import os
 from stat import S_IFMT, S_IMODE, S_ISBLK, S_ISCHR, S_ISDIR, S_ISLNK, S_ISREG, S_ISSOCK
 
-from .content import LAST, changed, is_unchanged
-from .linux import next_data
+from .content import LAST, check_unchanged
+from .linux import close_all, next_data
 from .model import TYPE_NAMES, DifferError, os_reason
 
 TYPE_CHECKING = False
@@ -172,14 +172,15 @@ class Proof:
                     if not one:
                         break
                     offset += len(one)
-                if not is_unchanged(right, upper):
-                    raise changed(self._upper.path(name))
+                check_unchanged(right, upper, self._upper.path(name))
             except OSError as error:
-                raise DifferError(f"cannot be read: {os_reason(error)}", self._upper.path(name)) from error
+                # Which of the two could not be read is not known.
+                reason = f"cannot be compared: {os_reason(error)}"
+                raise DifferError(reason, self._upper.path(name)) from error
             finally:
-                os.close(right)
+                close_all(right)
         finally:
-            os.close(left)
+            close_all(left)
         return True
 
 

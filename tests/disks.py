@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-IMAGES = {"btrfs": 128, "ext4": 8, "xfs": 320}
+IMAGES = {"btrfs": 128, "ext4": 8, "ntfs": 64, "xfs": 320}
 """MiB of the smallest file system of a kind, or little more; the image is a sparse file."""
 
 
@@ -27,7 +27,10 @@ def disk(place: Path, kind: str, *options: str, size: int = 0) -> Iterator[Path]
         # mkfs.btrfs tells news, and mkfs.ext4 warns of the year 2038.
         null = subprocess.DEVNULL
         subprocess.run([f"mkfs.{kind}", "-q", *options, image], check=True, stdout=null, stderr=null)
-        subprocess.run(["mount", "-o", "loop", image, where], check=True)
+        # By FUSE, and without attributes, of which it keeps some and lists none.
+        by_fuse = ["ntfs-3g", "-o", "streams_interface=none"]
+        mount = by_fuse if kind == "ntfs" else ["mount", "-o", "loop"]
+        subprocess.run([*mount, image, where], check=True)
     else:
         subprocess.run(["mount", "-t", kind, *options, "differ-test", where], check=True)
     try:

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from differ.content import Comparer
+from differ.model import Tally
+
 from .conftest import RunDiffer
 
 pytestmark = pytest.mark.cli
@@ -46,3 +49,20 @@ def test_a_difference_is_that_of_its_own_pair(
     status, _, err = run_differ("--verify", tmp_path / "lower", tmp_path / "upper", tmp_path / "out")
     assert status == 0, err
     assert len(os.listdir(tmp_path / "out")) == len(wanted)
+
+
+@pytest.mark.inside
+@pytest.mark.parametrize("fails", [False, True], ids=["ends too early", "cannot be read"])
+def test_a_reading_that_is_given_up_speaks_for_no_other_pair(tmp_path: Path, fails: bool) -> None:
+    """As in the search, which goes on with the next file."""
+    for name, data in (("long", b"x" * 1000), ("short", b"y" * 10)):
+        (tmp_path / name).write_bytes(data)
+    comparer = Comparer(Tally())
+    with open(tmp_path / "long", "rb") as long, open(tmp_path / "short", "rb") as short:
+        left, right = long.fileno(), short.fileno()
+        if fails:
+            with pytest.raises(OSError, match="Bad file descriptor"):
+                comparer.equal(left, -1, 0, 1000, False)
+        else:
+            assert comparer.equal(left, right, 0, 1000, False) is None
+        assert comparer.equal(right, right, 0, 10, False) is True

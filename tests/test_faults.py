@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,19 +18,24 @@ import pytest
 from differ import run
 from differ.writers.store import Store
 
-from .campaigns import calls, fill, kills, moving
-from .campaigns.material import make_image, make_trees, reset, state
+from .campaigns import bench, calls, fill, kills, moving
+from .campaigns.material import make_changes, make_images, make_trees, reset, state
 from .command import REPOSITORY
 from .conftest import RunDiffer, needs_program, needs_root
 
 pytestmark = needs_root
 
-PARTS = ["OUT absent", "OUT empty", "--verify", "differ-apply", "--layer", "--append"]
+PARTS = [part for part in bench.PARTS if part != "processes"]
 
 
 @needs_program("strace")
 def test_a_system_call_fails() -> None:
-    found = calls.campaign(["OUT empty", "differ-apply", "--append"], static=False, seconds=60, most=4)
+    found = calls.campaign(
+        ["OUT empty", "differ-apply", "--append", "differ-rebase", "oci: and tar:"],
+        static=False,
+        seconds=60,
+        most=4,
+    )
     assert {outcome for _, outcome, _ in found} >= {"exit 2"}
     assert [one for one in found if one[2]] == []
 
@@ -44,6 +51,7 @@ def test_a_disk_is_full() -> None:
     found, wrong = fill.campaign(quick=True)
     assert found["ext4"] == {"exit 2": 4}
     assert found["ramfs, no attributes"] == {"losses warned of": 4}
+    assert found.get("ntfs-3g, no owners and modes", {"losses warned of": 4}) == {"losses warned of": 4}
     assert wrong == []
 
 
@@ -97,19 +105,19 @@ def test_transfers_are_cut_short(
 ) -> None:
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
     make_trees(tmp_path)
-    make_image(tmp_path)
-    words, existing, image = calls.PARTS[part]
-    names = {name: str(tmp_path / name) for name in ("lower", "upper", "results")}
-    line = [word.format(place=tmp_path, **names) for word in words]
-    is_apply = part == "differ-apply"
-    if is_apply:
-        assert run_differ(tmp_path / "lower", tmp_path / "upper", tmp_path / "changes")[0] == 0
+    make_images(tmp_path)
+    program, _, existing, image = bench.PARTS[part]
+    if program == "differ-apply":
+        make_changes(tmp_path)
+    line = bench.words_of(part, tmp_path)
     found = []
     for cut in (False, True):
         results = reset(tmp_path, existing, image)
         with monkeypatch.context() as patched:
             count = cut_short(patched, *missing) if cut else {}
-            status, _, err = run_differ(*line, apply=is_apply)
+            status, _, err = run_differ(
+                *line, apply=program == "differ-apply", rebase=program == "differ-rebase"
+            )
         assert status == 0, err
         found.append(state(results))
     assert sum(count.values()) > 100
@@ -126,7 +134,7 @@ def test_an_image_that_is_not_published_leaves_the_layout_as_it_was(
     tmp_path: Path, run_differ: RunDiffer, monkeypatch: pytest.MonkeyPatch, new: bool, at: str
 ) -> None:
     make_trees(tmp_path)
-    make_image(tmp_path)
+    make_images(tmp_path)
     image = tmp_path / "image"
     to = ["--append", f"oci:{image}:latest"]
     if new:
@@ -191,5 +199,84 @@ def test_a_failure_that_has_no_name_is_about_the_result(
     monkeypatch.setattr(run, "overlay_mounts", refuse)  # which asks for the facts of a descriptor
     layer = tmp_path / "layer.tar"
     result = run_differ(tmp_path / "lower", tmp_path / "upper", "--layer", layer)
-    assert result == (2, "", f"differ: {layer}: Too many open files\n")
+    assert result == (2, "", f"differ: {layer}: cannot be made: Too many open files\n")
     assert not layer.exists()
+
+
+@pytest.mark.inside
+def test_what_cannot_be_read_is_not_called_damaged(
+    tmp_path: Path, run_differ: RunDiffer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_trees(tmp_path)
+    make_images(tmp_path)
+    subprocess.run(["gzip", str(tmp_path / "upper.tar")], check=True)
+    real = os.pread
+
+    def pread(fd: int, size: int, offset: int) -> bytes:
+        if offset > 100:
+            raise OSError(5, os.strerror(5))
+        return real(fd, min(size, 1000), offset)
+
+    monkeypatch.setattr(os, "pread", pread)
+    status, _, err = run_differ(tmp_path / "lower", f"tar:{tmp_path}/upper.tar.gz")
+    assert (status, err) == (2, f"differ: {tmp_path}/upper.tar.gz: cannot be read: Input/output error\n")
+
+
+@pytest.mark.inside
+def test_a_source_that_cannot_be_read_is_not_told_as_a_result(
+    tmp_path: Path, run_differ: RunDiffer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_trees(tmp_path)
+    real = os.pread
+    cut_short(monkeypatch, "copy_file_range", "sendfile")
+
+    def pread(fd: int, size: int, offset: int) -> bytes:
+        if offset > 100_000:
+            raise OSError(5, os.strerror(5))
+        return real(fd, size, offset)
+
+    monkeypatch.setattr(os, "pread", pread)
+    status, _, err = run_differ(tmp_path / "lower", tmp_path / "upper", tmp_path / "out")
+    assert (status, err) == (2, f"differ: {tmp_path}/upper/big: cannot be read: Input/output error\n")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.inside
+def test_what_was_only_read_may_fail_to_close(
+    tmp_path: Path, run_differ: RunDiffer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_trees(tmp_path)
+    real = os.close
+
+    def close(fd: int) -> None:
+        flags = fcntl.fcntl(fd, fcntl.F_GETFL)
+        real(fd)
+        if flags & os.O_ACCMODE == os.O_RDONLY:
+            raise InterruptedError(4, os.strerror(4))
+
+    monkeypatch.setattr(os, "close", close)
+    result = run_differ("-q", "--verify", tmp_path / "lower", tmp_path / "upper", tmp_path / "out")
+    assert result == (0, "", "")
+
+
+@pytest.mark.inside
+def test_owners_and_modes_that_are_taken_but_not_kept_are_told(
+    tmp_path: Path, run_differ: RunDiffer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the drivers for NTFS and CIFS do."""
+    make_trees(tmp_path)
+    for name in ("chown", "fchown"):
+        monkeypatch.setattr(os, name, lambda *args, **options: None)
+    line = ["-q", tmp_path / "lower", tmp_path / "upper", tmp_path / "out"]
+    why = "the file system does not keep them"
+    status, _, err = run_differ("--strict", *line)
+    assert (status, err) == (
+        2,
+        f"differ: becomes-directory/f: cannot carry owners: {why} (--strict is given)\n",
+    )
+    fchmod = os.fchmod
+    monkeypatch.setattr(os, "fchmod", lambda fd, mode: fchmod(fd, 0o700))
+    status, _, err = run_differ(*line[1:])
+    assert status == 0
+    assert f"warning: owners of 2 entries not carried ({why}), first becomes-directory/f\n" in err
+    assert re.search(rf"warning: modes of \d+ entries not carried \({why}\), first acl\n", err)

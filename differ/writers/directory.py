@@ -183,7 +183,7 @@ class DirectoryWriter:
                 finally:
                     os.close(target)
             finally:
-                os.close(source)
+                linux.close_all(source)
             return
         if S_ISLNK(facts.st_mode):
             os.symlink(entry.target or b"", name, dir_fd=dir_fd)

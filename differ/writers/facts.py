@@ -30,6 +30,7 @@ SET_ID = 0o6000
 _SAFE_TIMES = range(2**31 * 1_000_000_000)
 # Linux knows of no unit between this one and a nanosecond (NTFS and CIFS count in 100 ns).
 _COARSE = 100
+_NOT_KEPT = "the file system does not keep them"
 
 
 def is_unmapped(facts: Stat, unmapped: tuple[int, int]) -> bool:
@@ -76,6 +77,8 @@ class FactsWriter:
         # Some file systems cut times to whole seconds.  Until one has been seen not to, every time
         # is read back.
         self._fine_times = False
+        # Some (NTFS and CIFS by their drivers) take every owner and mode and keep none.  Each is read back once.
+        self._kept: set[tuple[int, int] | int] = set()
 
     def directory(self, fd: int, pending: Entry | Again, path: bytes) -> None:
         """Give an open directory what it is left with."""
@@ -101,6 +104,7 @@ class FactsWriter:
             if not S_ISDIR(facts.st_mode):
                 mode &= ~SET_ID
         os.fchmod(fd, mode)
+        self._check_mode(fd, -1, mode, path)
         if mode & SET_ID and S_IMODE(os.fstat(fd).st_mode) != mode:
             self.lost.append(("set-id bits", path, "not a member of the group"))
         for attribute, value in entry.xattrs.items():
@@ -124,6 +128,7 @@ class FactsWriter:
             # Linux before 6.6 has no chmod that stops at a symbolic link; but nobody else can reach
             # what is written before it is published (output.py).
             os.chmod(name, mode, dir_fd=dir_fd)
+            self._check_mode(name, dir_fd, mode, path)
         for attribute, value in entry.xattrs.items():
             if not self._xattr(name, dir_fd, attribute, value, path) and attribute == _ACCESS_ACL:
                 os.chmod(name, linux.mode_without_acl(mode, value), dir_fd=dir_fd)
@@ -160,7 +165,21 @@ class FactsWriter:
                 if group_error.errno not in linux.NOT_CARRIED:
                     raise
             return os_reason(error)
+        if (uid, gid) not in self._kept:
+            now = _facts(file, dir_fd)
+            if (now.st_uid, now.st_gid) != (uid, gid):
+                return _NOT_KEPT
+            self._kept.add((uid, gid))
         return None
+
+    def _check_mode(self, file: int | bytes, dir_fd: int, mode: int, path: bytes) -> None:
+        """Count a mode that the file system has not kept; of set-id bits there are other reasons."""
+        mode &= ~SET_ID
+        if mode not in self._kept:
+            if S_IMODE(_facts(file, dir_fd).st_mode) & ~SET_ID != mode:
+                self.lost.append(("modes", path, _NOT_KEPT))
+            else:
+                self._kept.add(mode)
 
     def _xattr(self, file: int | bytes, dir_fd: int, attribute: str, value: bytes, path: bytes) -> bool:
         """Give a file an attribute; whether the file system and our privileges allow it."""
@@ -180,6 +199,12 @@ class FactsWriter:
             self.lost.append((kind, path, os_reason(error)))
             return False
         return True
+
+
+def _facts(file: int | bytes, dir_fd: int) -> os.stat_result:
+    if isinstance(file, int):
+        return os.fstat(file)
+    return os.stat(file, dir_fd=dir_fd, follow_symlinks=False)
 
 
 def _chown(file: int | bytes, dir_fd: int, uid: int, gid: int) -> None:

@@ -10,8 +10,9 @@ import os
 from stat import S_IFMT, S_IFREG, S_IMODE, S_ISBLK, S_ISCHR, S_ISDIR
 
 from ..compare import CAPABILITY
-from ..content import changed, is_unchanged
-from ..model import ChangeKind, DifferError, os_reason, printable
+from ..content import changed, check_unchanged, unreadable
+from ..linux import close_all
+from ..model import ChangeKind, DifferError, printable
 from ..whiteout import PREFIX
 from .facts import SET_ID, UNMAPPED, is_unmapped
 from .tar import END, LINK, TYPES, Header, packed, padding
@@ -177,12 +178,11 @@ class LayerWriter:
                 self._tally.written += len(data)
                 self._tally.tick()
             self._put(padding(facts.st_size))
-            if not is_unchanged(fd, facts):
-                raise changed(source.path(name))
+            check_unchanged(fd, facts, source.path(name))
         except OSError as error:
-            raise DifferError(f"cannot be read: {os_reason(error)}", source.path(name)) from error
+            raise unreadable(error, source.path(name)) from error
         finally:
-            os.close(fd)
+            close_all(fd)
 
 
 def _holds_ids(name: str, value: bytes) -> bool:

@@ -17,6 +17,7 @@ from stat import S_IMODE, S_ISDIR, S_ISLNK, S_ISREG
 
 from .. import linux
 from ..apply import UNFINISHED
+from ..content import unreadable
 from ..model import DifferError, os_reason
 from .directory import remove_below
 from .facts import DEFAULT_ACL
@@ -170,7 +171,7 @@ class Output:
                 os.rename(name, name, src_dir_fd=self.fd, dst_dir_fd=self.root)
             finally:
                 os.fchmod(fd, S_IMODE(facts.st_mode))
-                os.close(fd)
+                linux.close_all(fd)
 
     def discard(self) -> None:
         """Remove what was written, if it was not published, and close everything.
@@ -276,7 +277,7 @@ class OutputFile:
         try:
             check_outside(above, self.path, inputs)
         finally:
-            os.close(above)
+            linux.close_all(above)
 
     def write(self, line: str) -> None:
         """Add one line; raises :class:`DifferError`."""
@@ -368,7 +369,10 @@ def check_outside(fd: int, path: bytes, inputs: Iterable[tuple[int, bytes]]) -> 
     """
     forbidden = {}
     for input_fd, shown in inputs:
-        facts = os.fstat(input_fd)
+        try:
+            facts = os.fstat(input_fd)
+        except OSError as error:
+            raise unreadable(error, shown) from error
         forbidden[(facts.st_dev, facts.st_ino)] = shown
     root = os.stat(b"/")
     here = os.dup(fd)
@@ -387,7 +391,7 @@ def check_outside(fd: int, path: bytes, inputs: Iterable[tuple[int, bytes]]) -> 
             if still and inode == (root.st_dev, root.st_ino):
                 return
             above = linux.open_parent(here)
-            os.close(here)
+            linux.close_all(here)
             here = above
     finally:
         # A signal may have come between the two lines above.

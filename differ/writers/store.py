@@ -10,6 +10,7 @@ import os
 
 from .. import linux
 from ..compressed import Stored
+from ..content import unreadable
 from ..layout import BLOBS, INDEX, INDEX_TYPE, REF_NAME, VERSION_FILE, Layout, digest_of, ref_name
 from ..model import DifferError, os_reason
 from .directory import remove_below
@@ -75,7 +76,7 @@ class Store:
             if any(not name.startswith(linux.STAGED) for name in linux.list_names(fd)):
                 Layout(self.path, os.dup(fd)).close()
         finally:
-            os.close(fd)
+            linux.close_all(fd)
 
     def _failed(self, error: OSError) -> DifferError:
         return DifferError(f"cannot be written: {os_reason(error)}", self.path)
@@ -100,21 +101,28 @@ class Store:
     def take(self, image: Image, descriptor: Json) -> None:
         """Store a blob of an image, if it is not there; raises :class:`DifferError`."""
         source = image.layout.open_blob(descriptor)
+        path = image.layout.blob_path(descriptor["digest"])
         try:
-            if self._fd >= 0 and os.path.samestat(os.fstat(self._fd), os.fstat(image.layout.fd)):
+            if self._fd >= 0 and self._is_of(image):
                 return
             stored = Stored(source)
             with self.new("copy") as blob:
-                while data := stored.read():
+                while data := _next(stored, path):
                     blob.put(data)
                 if stored.digest() != descriptor["digest"]:
-                    path = image.layout.blob_path(descriptor["digest"])
                     raise DifferError(
                         "is not what its name says: its SHA-256 is another; fetch it again", path
                     )
                 blob.finish(descriptor["digest"])
         finally:
-            os.close(source)
+            linux.close_all(source)
+
+    def _is_of(self, image: Image) -> bool:
+        """Whether the image is in this directory already."""
+        try:
+            return os.path.samestat(os.fstat(self._fd), os.fstat(image.layout.fd))
+        except OSError as error:
+            raise unreadable(error, image.layout.path) from error
 
     def publish(self, tag: str, descriptor: Json) -> None:
         """Let ``tag`` be the image with this descriptor; raises :class:`DifferError`."""
@@ -229,6 +237,13 @@ class Store:
         finally:
             linux.close_all(self._fd, self._stage, self._parent)
             self._fd = self._stage = self._parent = self._beside = -1
+
+
+def _next(stored: Stored, path: bytes) -> bytes:
+    try:
+        return stored.read()
+    except OSError as error:
+        raise unreadable(error, path) from error
 
 
 class StagedBlob:

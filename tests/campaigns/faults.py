@@ -11,7 +11,7 @@ import argparse
 import sys
 import time
 
-from . import calls, fill, kills, moving
+from . import bench, calls, fill, kills, moving
 from .material import STATIC
 
 _PARTS = ("calls", "kills", "fill", "moving")
@@ -22,7 +22,7 @@ def main() -> int:
     """Run the campaign and print its tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--minutes", type=float, default=15)
+    parser.add_argument("--minutes", type=float, default=25)
     parser.add_argument("parts", nargs="*", metavar="PART")
     options = parser.parse_args()
     parts = options.parts or _PARTS
@@ -32,12 +32,12 @@ def main() -> int:
     wrong: list[str] = []
     if "calls" in parts:
         most = 20 if options.quick else None
-        found = calls.campaign(list(calls.PARTS), static, 0.5 * seconds, most)
+        found = calls.campaign(list(bench.PARTS), static, 0.6 * seconds, most)
         print("### Every system call fails once\n")
         print(f"{len(found)} cases.\n\n{calls.totals(found)}\n\n{calls.table(found)}\n\n{calls.reasons()}\n")
         wrong += [f"{case}: {why}" for case, _, why in found if why]
     if "kills" in parts:
-        ended, why = kills.campaign(2 if options.quick else 50, static, 0.3 * seconds)
+        ended, why = kills.campaign(2 if options.quick else 200, static, 0.3 * seconds)
         print(f"### Signals at random instants\n\n{kills.table(ended)}\n")
         wrong += why
     if "fill" in parts:

@@ -12,9 +12,10 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.disks import disk
+from tests.disks import IMAGES, disk
 from tests.trees import Row, read_tree, without
 
+from .bench import ended, not_one_line
 from .material import command, make_trees
 
 _FILES = 400
@@ -32,15 +33,23 @@ DISKS: dict[str, tuple[str, tuple[str, ...]]] = {
     "tmpfs, read-only": ("tmpfs", ("-o", "ro")),
     "tmpfs, nodev": ("tmpfs", ("-o", "nodev")),
     "ramfs, no attributes": ("ramfs", ()),
+    "ntfs-3g, no owners and modes": ("ntfs", ("-F", "-f")),
 }
+_LOSSES = {
+    "owners": ("uid", "gid"),
+    "modes": ("mode",),
+    "set-id bits": ("mode",),
+    "[a-z_.]+ attributes": ("xattrs", "mode"),
+}
+"""What a warning is about."""
 Found = dict[str, Counter[str]]
 
 
 def _missing(name: str) -> str:
     """The program without which a disk cannot be had; empty if none is missing."""
     kind = DISKS[name][0]
-    needed = [f"mkfs.{kind}"] if kind in ("ext4", "xfs", "btrfs") else []
-    needed += ["btrfs"] if kind == "btrfs" else []
+    needed = [f"mkfs.{kind}"] if kind in IMAGES else []
+    needed += {"btrfs": ["btrfs"], "ntfs": ["ntfs-3g"]}.get(kind, [])
     return next((one for one in needed if shutil.which(one) is None), "")
 
 
@@ -98,21 +107,22 @@ def _judge(place: Path, where: Path, words: list[str], existing: bool, can_fail:
             out.mkdir()
     before = _names(where)
     full = [*command(), *words, str(place / "lower"), str(place / "upper"), str(out)]
-    done = subprocess.run(full, cwd="/", capture_output=True, timeout=120, errors="replace")
-    err = done.stderr
-    if done.returncode == 2:
+    status, err = ended(full)
+    if status == 2:
         inside = _names(out) if out.exists() else []
         wrong = [] if can_fail else ["it must succeed"]
-        if err.count("\n") != 1 or str(where) not in err:
+        if not_one_line(err) or str(where) not in err:
             wrong.append(f"not one line that names the path: {err!r}")
         elif not re.search(f"({_FULL}|Read-only file system)$", err):
             wrong.append("another reason")
         if _names(where) != before or inside:
             wrong.append(f"left: {_names(where)} {inside}")
         return "exit 2", f"{'; '.join(wrong)}: {err}" if wrong else ""
-    if done.returncode != 0:
-        return "", f"exit status {done.returncode}: {err}"
-    lost = " not carried (" in err
+    if status != 0:
+        return "", f"exit status {status}: {err}"
+    lost = {
+        fact for told, facts in _LOSSES.items() if re.search(f"warning: {told} of ", err) for fact in facts
+    }
     shown = _rows(out, lost)
     wrong_rows = [
         row["path"] for row in _rows(place / "upper", lost) if row["path"] != "." and row not in shown
@@ -124,9 +134,9 @@ def _judge(place: Path, where: Path, words: list[str], existing: bool, can_fail:
     return kind, f"{bad[:5]} are not as they were: {err}" if bad else ""
 
 
-def _rows(root: Path, lost: bool) -> list[Row]:
-    """A tree's entries, without the facts that a warning may be about."""
-    return without(read_tree(root), "mtime", "linkgroup", *(["xattrs", "mode"] if lost else []))
+def _rows(root: Path, lost: set[str]) -> list[Row]:
+    """A tree's entries, without the facts that a warning is about."""
+    return without(read_tree(root), "mtime", "linkgroup", *lost)
 
 
 def campaign(quick: bool = False) -> tuple[Found, list[str]]:
@@ -139,7 +149,7 @@ def campaign(quick: bool = False) -> tuple[Found, list[str]]:
             if missing or (quick and kind in ("xfs", "btrfs")):
                 continue
             where = Path(tempfile.mkdtemp(prefix="differ-disk-", dir=place))
-            can_fail = kind != "ramfs" and "nodev" not in name
+            can_fail = kind not in ("ramfs", "ntfs") and "nodev" not in name
             fills = can_fail and "inodes" not in name and "read-only" not in name
             with disk(where, kind, *options) as whole:
                 mounted = whole

@@ -4,63 +4,43 @@ from __future__ import annotations
 
 import os
 import random
-import shutil
 import signal
 import subprocess
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 
-from .material import ENVIRONMENT, command, make_trees, reset, state
+from .bench import Bench, not_one_line, side_by_side
+from .material import ENVIRONMENT, state
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL)
-PARTS = {
-    "OUT absent": ["{lower}", "{upper}", "{results}/out"],
-    "OUT empty": ["{lower}", "{upper}", "{results}/out"],
-    "--layer": ["{lower}", "{upper}", "--layer", "{results}/layer.tar"],
-    "differ-apply": ["{lower}", "{changes}", "{results}/out"],
-}
-FILES = 1200
+PARTS = ("OUT absent", "OUT empty", "--layer", "differ-apply")
+FILES = 1020  # above a thousand processes write
 _LATER = 1.15  # of the time of a whole run: the last instant
 _END = 20  # s that processes have to be gone
 
 Found = dict[tuple[str, str], Counter[str]]
 """How often a part and a signal had an outcome."""
+Case = tuple[str, signal.Signals, float]
+"""A part, a signal, and when it comes, as a part of the time of a whole run."""
 
 
-class Killed:
+class Killed(Bench):
     """One kind of run, to be ended at some instant."""
 
     def __init__(self, part: str, static: bool, files: int) -> None:
-        self.part = part
-        self.place = Path(tempfile.mkdtemp(prefix="differ-kills-"))
-        make_trees(self.place, files)
-        names = {name: str(self.place / name) for name in ("lower", "upper", "changes", "results")}
-        if part == "differ-apply":
-            trees = [names[name] for name in ("lower", "upper", "changes")]
-            subprocess.run([*command(static=static), "-q", *trees], check=True, cwd="/")
-        self.words = [*command(part == "differ-apply", static), *(w.format(**names) for w in PARTS[part])]
-        self.results = self.place / "results"
-        self.before = state(self._reset())
+        super().__init__(part, static, files)
         status, err = self._run()
-        self._reset()
+        self.reset()
         began = time.monotonic()  # with all of it in the page cache, as the next ones
         status, err = self._run()
         self.duration = time.monotonic() - began
         assert status == 0, err
         self.whole = state(self.results)
 
-    def close(self) -> None:
-        shutil.rmtree(self.place, ignore_errors=True)
-
-    def _reset(self) -> Path:
-        return reset(self.place, self.part == "OUT empty", False)
-
     def _run(self, number: int = 0, delay: float = 0) -> tuple[int, str]:
         process = subprocess.Popen(
-            self.words,
+            self.command,
             cwd="/",
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -77,7 +57,7 @@ class Killed:
 
     def end(self, number: int, delay: float) -> tuple[str, str]:
         """End a run by a signal after ``delay`` (s): the outcome, and what is wrong with it."""
-        self._reset()
+        self.reset()
         status, err = self._run(number, delay)
         if self.left:
             return "ended", "a process is left"
@@ -96,8 +76,8 @@ class Killed:
                 wrong.append(f"exit status {status}: {err[-300:]}")
             if outcome != "as before":
                 wrong.append(f"what is left is {outcome}")
-            if status > 0 and err.count("\n") != 1:
-                wrong.append(f"not one line: {err[-300:]!r}")
+            if status > 0 and not_one_line(err):
+                wrong.append(not_one_line(err))
             return outcome, "; ".join(wrong)
         if outcome == "marked" and not self._is_marked():
             return outcome, f"neither whole nor marked: {[row['path'] for row in now][:8]}"
@@ -140,7 +120,7 @@ def campaign(
     times: int,
     static: bool,
     seconds: float,
-    parts: Sequence[str] = tuple(PARTS),
+    parts: Sequence[str] = PARTS,
     files: int = FILES,
     seed: int = 1,
 ) -> tuple[Found, list[str]]:
@@ -149,27 +129,30 @@ def campaign(
     ``files``: how many are written, above 1000 by processes.
     """
     draw = random.Random(seed)
+    numbers = SIGNALS if static else SIGNALS[1:]  # Python itself turns SIGINT into a traceback at its start
+    cases: list[Case] = [
+        (part, number, draw.uniform(0, _LATER)) for _ in range(times) for part in parts for number in numbers
+    ]
+    end = time.monotonic() + seconds
+
+    def judge(bench: Killed, case: Case) -> tuple[Case, str, str]:
+        if time.monotonic() > end:
+            return case, "out of time", ""
+        return case, *bench.end(case[1], case[2] * bench.duration)
+
     found: Found = {}
     wrong = []
-    numbers = SIGNALS if static else SIGNALS[1:]  # Python itself turns SIGINT into a traceback at its start
-    end = time.monotonic() + seconds
-    for index, part in enumerate(parts):
-        killed = Killed(part, static, files)
-        share = end - (end - time.monotonic()) * (len(parts) - 1 - index) / (len(parts) - index)
-        try:
-            for _ in range(times):
-                if time.monotonic() > share:
-                    break
-                for number in numbers:
-                    delay = draw.uniform(0, killed.duration * _LATER)
-                    outcome, why = killed.end(number, delay)
-                    counts = found.setdefault((part, number.name), Counter())
-                    counts["wrong" if why else outcome] += 1
-                    if why:
-                        wrong.append(f"{part}, {number.name} after {delay:.4f} s: {why}")
-        finally:
-            killed.close()
-    return found, wrong
+    for (part, number, delay), outcome, why in side_by_side(
+        # Each process has instants of every part and signal.
+        sorted(cases, key=lambda case: draw.random()),
+        lambda part: Killed(part, static, files),
+        judge,
+    ):
+        counts = found.setdefault((part, number.name), Counter())
+        counts["wrong" if why else outcome] += 1
+        if why:
+            wrong.append(f"{part}, {number.name} after {delay:.4f} of the time: {why}")
+    return dict(sorted(found.items())), wrong
 
 
 def table(found: Found) -> str:

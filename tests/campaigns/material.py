@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
 from tests.command import PROGRAMS, REPOSITORY
+from tests.expected import by_path, difference, left_over
 from tests.oci_layout import write_image
-from tests.trees import ACL_644, CAP_NET_RAW, T_LOWER, T_UPPER, A, B, Builder, Row, read_tree
+from tests.trees import ACL_644, CAP_NET_RAW, T_LOWER, T_UPPER, A, B, Builder, Row, read_tree, without
 
 STATIC = REPOSITORY / "dist/bin"
 BIG = b"0123456789abcdef" * 40_000  # bytes that take several reads
@@ -25,16 +27,17 @@ import differ
 for module in pkgutil.walk_packages(differ.__path__, "differ."):
     if not module.name.startswith(("differ.frontend", "differ.__main__")):
         importlib.import_module(module.name)
-from differ.cli import main, main_apply
+from differ.cli import main, main_apply, main_rebase
 sys.exit({main}())
 """
+_MAINS = {"differ": "main", "differ-apply": "main_apply", "differ-rebase": "main_rebase"}
 
 
-def command(apply: bool = False, static: bool = False) -> list[str]:
+def command(program: str = "differ", static: bool = False) -> list[str]:
     """The first words of a command line: the static program's, or this Python's with all modules imported."""
     if static or PROGRAMS is not None:
-        return [os.path.join(PROGRAMS or STATIC, "differ-apply" if apply else "differ")]
-    code = _EVERYTHING.format(code=str(REPOSITORY), main="main_apply" if apply else "main")
+        return [os.path.join(PROGRAMS or STATIC, program)]
+    code = _EVERYTHING.format(code=str(REPOSITORY), main=_MAINS[program])
     return [sys.executable, "-I", "-c", code]
 
 
@@ -75,13 +78,61 @@ def make_trees(place: Path, files: int = 0) -> None:
         t.settle(when)
 
 
-def make_image(place: Path) -> None:
-    """``image``, an OCI layout whose one layer is ``lower``."""
-    import subprocess
+def make_changes(place: Path, static: bool = False) -> None:
+    """``changes``: what ``upper`` has and ``lower`` has not."""
+    trees = [str(place / name) for name in ("lower", "upper", "changes")]
+    subprocess.run([*command(static=static), "-q", *trees], check=True, cwd="/")
 
-    words = ["tar", "-C", str(place / "lower"), "-cf", str(place / "base.tar"), "."]
-    subprocess.run(words, check=True)
-    write_image(place / "image", [place / "base.tar"])
+
+def make_images(place: Path, static: bool = False) -> None:
+    """``image``, an OCI layout: ``latest`` is ``lower``, ``work`` is ``upper`` on top of that with a compressed layer,
+    ``new`` is another base; and ``upper.tar``."""
+    write_image(place / "image", [_tar(place, "lower")])
+    _tar(place, "upper")
+    newer = place / "newer"
+    newer.mkdir()
+    (newer / "newer").write_text("of the new base")
+    lower, upper, image = (str(place / name) for name in ("lower", "upper", "image"))
+    program = [*command(static=static), "-q"]
+    work = ["--append", f"oci:{image}:latest", "--to", f"oci:{image}:work", "--compression", "gzip"]
+    subprocess.run([*program, lower, upper, *work], check=True, cwd="/")
+    new = ["--append", f"oci:{image}:latest", "--to", f"oci:{image}:new"]
+    subprocess.run([*program, "scratch", str(newer), *new], check=True, cwd="/")
+    shutil.rmtree(newer)
+
+
+def _tar(place: Path, name: str) -> Path:
+    file = place / f"{name}.tar"
+    subprocess.run(["tar", "-C", str(place / name), "-cf", str(file), "."], check=True)
+    return file
+
+
+def proof(place: Path, results: Path) -> str:
+    """What is wrong with the result of a run that nothing has disturbed, by a judge that is not the product; empty if
+    nothing is, or if only the product makes such results."""
+    lower, upper = (by_path(read_tree(place / name)) for name in ("lower", "upper"))
+    if (place / "changes").exists():
+        changes = by_path(read_tree(place / "changes"))
+        found, wanted = (
+            by_path(left_over(rows, changes, "oci")) for rows in (read_tree(results / "out"), upper.values())
+        )
+    elif (results / "layer.tar").exists():
+        unpacked = place / "unpacked"
+        unpacked.mkdir()
+        subprocess.run(["tar", "-C", str(unpacked), "-xpf", str(results / "layer.tar")], check=True)
+        left_out = ("mtime", "xattrs")  # which GNU tar does not give back from it
+        found = by_path(without(read_tree(unpacked), *left_out))
+        wanted = by_path(without(difference(lower, upper, "oci"), *left_out))
+        shutil.rmtree(unpacked)
+    elif (results / "out").exists() and not (place / "image").exists():
+        found, wanted = by_path(read_tree(results / "out")), by_path(difference(lower, upper, "oci"))
+    else:
+        return ""
+    return (
+        ""
+        if found == wanted
+        else f"{sorted(path for path in {*found, *wanted} if found.get(path) != wanted.get(path))[:5]}"
+    )
 
 
 def state(results: Path) -> list[Row]:

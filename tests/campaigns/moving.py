@@ -7,13 +7,13 @@ import os
 import random
 import shutil
 import signal
-import subprocess
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+from .bench import ended, not_one_line
 from .material import command, make_trees
 
 _FILES = 200
@@ -135,18 +135,14 @@ def campaign(rounds: int, static: bool, seconds: float, seed: int = 1) -> tuple[
             options = draw.choice(([], ["--verify"], ["--jobs", "1"], ["--ignore", "no/such"]))
             words = [*command(static=static), *options, str(place / "lower"), str(place / "upper"), str(out)]
             try:
-                done = subprocess.run(words, cwd="/", capture_output=True, timeout=60, errors="replace")
-            except subprocess.TimeoutExpired:
-                found["wrong"] += 1
-                wrong.append(f"round {number}: it hangs")
-                continue
+                status, err = ended(words)
             finally:
                 os.kill(pid, signal.SIGKILL)
                 os.waitpid(pid, 0)
-            why = _judged(done, out, "--verify" in options)
+            why = _judged(status, err, out, "--verify" in options)
             left = [name for name in os.listdir(place) if name.startswith(".differ-")]
             why += [f"{left} is left"] if left else []
-            kind = {0: "a result", 1: "a proof that fails", 2: "an error"}.get(done.returncode, "")
+            kind = {0: "a result", 1: "a proof that fails", 2: "an error"}.get(status, "")
             found["wrong" if why else kind] += 1
             wrong += [f"round {number}: {one}" for one in why]
     finally:
@@ -154,15 +150,15 @@ def campaign(rounds: int, static: bool, seconds: float, seed: int = 1) -> tuple[
     return found, wrong
 
 
-def _judged(done: subprocess.CompletedProcess[str], out: Path, verify: bool) -> list[str]:
+def _judged(status: int, err: str, out: Path, verify: bool) -> list[str]:
     wrong = []
-    if done.returncode == 2:
-        if done.stderr.count("\n") != 1 or not done.stderr.startswith("differ: "):
-            wrong.append(f"not one line: {done.stderr[-400:]!r}")
+    if status == 2:
+        if not_one_line(err):
+            wrong.append(not_one_line(err))
         if out.exists() and not verify:
             wrong.append("a failure with a result")
-    elif done.returncode not in (0, *([1] if verify else [])) or "Traceback" in done.stderr:
-        wrong.append(f"exit status {done.returncode}: {done.stderr[-400:]}")
+    elif status not in (0, *([1] if verify else [])) or "Traceback" in err:
+        wrong.append(f"exit status {status}: {err[-400:]}")
     if out.exists():
         wrong += _wrong_in(out)
     return wrong
