@@ -75,6 +75,8 @@ ABSENT = {
     "warnings": "hyperframe imports it in a property that nothing asks for",
     "xattr": "linux.py takes what os has",
 }
+# What main.c puts among the modules: a table has no place for a part of a package (importlib's BuiltinImporter).
+COMPILED = ("differ._suspects",)
 CODECS = ("encodings.utf_8", "encodings.ascii", "encodings.latin_1")
 # The interpreter asks for these by name, whether or not a module does.
 INTERPRETER = {"_imp", "_io", "_signal", "_warnings", "builtins", "errno", "marshal", "posix", "sys"}
@@ -119,9 +121,8 @@ def main(sources: str, config_c: str, out_c: str) -> None:
     with open(config_c) as file:
         table = dict(re.findall(r'\{"(\w+)",\s*(\w+)\}', file.read()))
     table.setdefault("_sha256", "PyInit__sha256")
-    table["differ._suspects"] = "PyInit__suspects"
     builtin = {name for name in loaded if name in sys.builtin_module_names}
-    builtin |= INTERPRETER | {"_sha256", "differ._suspects"}
+    builtin |= INTERPRETER | {"_sha256"}
     unknown = builtin - {*table}
     if unknown:
         sys.exit(f"{config_c} has no {', '.join(sorted(unknown))}")
@@ -131,7 +132,7 @@ def main(sources: str, config_c: str, out_c: str) -> None:
         for name, module in loaded.items()
         if name == module.__name__ and name not in in_libpython and source(module)
     }
-    known = {*paths, *builtin, *in_libpython, *ABSENT}
+    known = {*paths, *builtin, *in_libpython, *ABSENT, *COMPILED}
     packages = {parent for name in paths for parent in parents(name)}
     missing = [f"{name} has no __init__.py" for name in sorted(packages - known)]
     with open(out_c, "w") as file:

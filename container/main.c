@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 extern const struct _frozen program_modules[]; /* written by freeze.py */
+extern PyObject *PyInit__suspects(void);
 
 static const int TROUBLE = 2; /* the exit status for everything that is not a result */
 
@@ -69,7 +70,9 @@ static PyStatus start(int argc, char **argv)
 static int run(void)
 {
     long code = TROUBLE;
-    PyObject *module = PyImport_ImportModule("differ.__main__");
+    PyObject *compiled = PyInit__suspects();
+    int known = compiled && !PyDict_SetItemString(PyImport_GetModuleDict(), "differ._suspects", compiled);
+    PyObject *module = known ? PyImport_ImportModule("differ.__main__") : NULL;
     PyObject *result = module ? PyObject_CallMethod(module, "command", NULL) : NULL;
 
     if (result)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,7 +14,8 @@ import pytest
 
 from differ import finder
 
-from .conftest import needs_root
+from .command import PROGRAMS, REPOSITORY, program
+from .conftest import needs_program, needs_root
 
 suspects: Any = finder.compiled()
 pytestmark = pytest.mark.skipif(suspects is None, reason="needs the part that is compiled: Python's headers")
@@ -193,3 +196,20 @@ def test_wrong_arguments() -> None:
             suspects(fd, fd, ["x"], False, False, 0, False)
     finally:
         os.close(fd)
+
+
+@pytest.mark.cli
+@needs_program("strace")
+def test_who_has_it_uses_it(tmp_path: Path) -> None:
+    # It asks for a name in a directory by its descriptor, Python for one where the process stands.
+    for side in ("lower", "upper"):
+        (tmp_path / side).mkdir()
+        (tmp_path / side / "alike").touch()
+        os.utime(tmp_path / side / "alike", (1, 1))
+    command = [*program(), "--compare", "metadata", str(tmp_path / "lower"), str(tmp_path / "upper")]
+    log = tmp_path / "log"
+    words = ["strace", "-f", "-o", str(log), "-e", "trace=newfstatat,fstatat64", *command]
+    subprocess.run(words, check=True, capture_output=True, cwd=REPOSITORY)
+    asked = re.search(r'fstatat(64)?\(\d+, "alike"', log.read_text())
+    is_archive = PROGRAMS is not None and Path(program()[0]).read_bytes().startswith(b"#!")
+    assert (asked is None) == is_archive, "the .pyz has it not"

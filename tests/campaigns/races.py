@@ -23,7 +23,7 @@ from pathlib import Path
 
 from tests.trees import Builder
 
-from .material import ENVIRONMENT, command, make_image
+from .material import ENVIRONMENT, command, make_images
 
 SECRET = b"a secret outside of the trees\n"
 _DIRECTORIES, _DEEP, _MANY = 3, 70, 2200
@@ -266,7 +266,7 @@ class Bench:
         self._pairs = _make(self.place)
         trees = [str(self.place / name) for name in ("lower", "upper", "changes")]
         subprocess.run([*command(static=static), "-q", *trees], check=True, cwd="/")
-        make_image(self.place)
+        make_images(self.place, self._static)
         inputs = ["lower", "upper", "changes", "many-lower", "many-upper"]
         self._watch = Watch(self.place, inputs, ("results", "aside", "image"))
         self._outside = _facts(self.place / "outside")
@@ -297,7 +297,11 @@ class Bench:
         places = {name: str(self.place / name) for name in ("lower", "upper", "many-lower", "many-upper")}
         words = [word.format(place=self.place, R=results, **places) for word in RUNS[run]]
         traced = ["strace", "-ff", "-y", "-qq", "--seccomp-bpf", "-e", TRACED, "-o", str(logs / "of")]
-        started = [*traced, *command(run == "differ-apply", self._static), *words]
+        started = [
+            *traced,
+            *command("differ-apply" if run == "differ-apply" else "differ", self._static),
+            *words,
+        ]
         try:
             done = subprocess.run(
                 started, cwd="/", capture_output=True, timeout=_LONGEST, env=ENVIRONMENT, errors="replace"

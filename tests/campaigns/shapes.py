@@ -74,7 +74,11 @@ class Bench:
 
     def run(self, *words: object, apply: bool = False, before: tuple[str, ...] = ()) -> Ran:
         """Run the command; what is wrong whatever it was asked for is noted."""
-        line = [*before, *command(apply, self._static), *map(os.fsdecode, map(_bytes, words))]
+        line = [
+            *before,
+            *command("differ-apply" if apply else "differ", self._static),
+            *map(os.fsdecode, map(_bytes, words)),
+        ]
         try:
             done = subprocess.run(
                 line, cwd="/", capture_output=True, timeout=_HOUR / 6, env=_ENVIRONMENT, check=False
