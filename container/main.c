@@ -6,6 +6,8 @@
 #include <Python.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdint.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 extern const struct _frozen program_modules[]; /* written by freeze.py */
@@ -28,6 +30,20 @@ static void occupy_streams(void)
             _exit(TROUBLE);
         close(ends[1]);
     }
+}
+
+/*
+ * CPython writes to nearly every page of its data when it starts.  To ask for them all at once is one call in the place of
+ * three hundred page faults, a thirtieth of a small run.  Kernels before 5.14 know no such call, and nothing is lost.
+ */
+static void touch_data(void)
+{
+#ifdef MADV_POPULATE_WRITE
+    extern char __data_start[], edata[];
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), begin = (uintptr_t)__data_start / page * page;
+
+    madvise((void *)begin, (uintptr_t)edata - begin, MADV_POPULATE_WRITE);
+#endif
 }
 
 static PyStatus start(int argc, char **argv)
@@ -101,6 +117,7 @@ int main(int argc, char **argv)
     sigaddset(&held, SIGINT);
     sigaddset(&held, SIGTERM);
     sigprocmask(SIG_BLOCK, &held, NULL);
+    touch_data();
     occupy_streams();
     /* As CPython does elsewhere: a reader who has gone and a file too large are errors to be handled. */
     signal(SIGPIPE, SIG_IGN);

@@ -75,7 +75,6 @@ deletions of the image hold on the new base.
   -x, --one-file-system  end each tree at its mount points: what is mounted below its root is taken
                          for an empty directory (without it mounts are part of the tree)
   --xattr-exclude GLOB   leave out extended attributes whose names match; repeatable
-  --jobs N               look with N processes, where OLDBASE is a directory
   --strict               fail when something cannot be carried, instead of warning
   --progress HOW         auto (the default), plain, none
   -q, --quiet            print errors only

@@ -176,7 +176,6 @@ _REBASE = Grammar(
     {
         "compression": tuple(_LEVELS),
         "compression-level": range(1, 23),
-        "jobs": _JOBS,
         "layer-xattrs": _LAYER_XATTRS,
         "metadata-file": None,
         "progress": PROGRESS,
